@@ -1,0 +1,1 @@
+"""Learning: the Q-network, its losses, the adapters, meta-training, and the Policy that serves."""

@@ -1,0 +1,90 @@
+"""The nouns that cross the boundaries of `meta`. Symbols and shapes follow the glossary of ARCHITECTURE.md.
+
+B users, P prefixes of a history (1 when serving), T events, G decisions, C candidates, K slate positions,
+N items, F item features, E width of the fast vector u, H width of the session state h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = Any
+"""A numpy array or a torch tensor: the maths in `meta` is written once for both (array API)."""
+Params = Mapping[str, Array]
+"""The slow, shared parameters by name."""
+
+IntArray = npt.NDArray[np.integer[Any]]
+FloatArray = npt.NDArray[np.floating[Any]]
+BoolArray = npt.NDArray[np.bool_]
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A batch of histories, oldest event first, padded at the end.
+
+    Events of one decision (one slate) share a `group`; an event that belongs to no decision is a group of its own.
+    A reward of 0 means "shown and not chosen", anything above 0 means "chosen".
+
+    Args:
+        item: int [B, T], catalogue row; -1 for padding and for items that the catalogue does not know.
+        reward: float [B, T], in the range that the policy was trained on, 0 where padded.
+        group: int [B, T], index of the event's decision in its history, 0, 1, 2, ... without gaps; 0 where padded.
+        mask: bool [B, T], true where there is an event of a known item.
+        length: int [B], number of decisions in each history (group of the last event + 1; 0 when empty).
+        time_ms: int [B, T], milliseconds since 1970, 0 where padded.
+    """
+
+    item: Array
+    reward: Array
+    group: Array
+    mask: Array
+    length: Array
+    time_ms: Array
+
+    @property
+    def users(self) -> int:
+        """B, the number of histories."""
+        return int(self.item.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """Adapted copies of a batch of users.
+
+    Args:
+        u: float32 [B, E], the fast vectors; the prior where `accepted` is false.
+        accepted: bool [B], false where the gate refused the adapted vector (not finite, exploded).
+        loss_before: float32 [B], mean choice loss on the history under the prior; 0 for an empty history.
+        loss_after: float32 [B], the same under the adapted vector.
+        events_used: int [B], events of known items that the copy has seen.
+    """
+
+    u: FloatArray
+    accepted: BoolArray
+    loss_before: FloatArray
+    loss_after: FloatArray
+    events_used: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Ranked slates of a batch of requests; positions past a request's slate hold row -1.
+
+    Args:
+        row: int [B, K], catalogue rows, best or first drawn first.
+        score: float32 [B, K], what the draw ranked by.
+        q_value: float32 [B, K], Q(s, a).
+        log_propensity: float32 [B, K], log probability of the item given the positions above it; 0 at temperature 0.
+    """
+
+    row: IntArray
+    score: FloatArray
+    q_value: FloatArray
+    log_propensity: FloatArray
