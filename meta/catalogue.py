@@ -18,8 +18,7 @@ import numpy.typing as npt
 Kind = Literal["number", "category", "multihot", "vector"]
 
 MAX_ID_BYTES = 256
-MAX_VOCABULARY = 512
-"""Values of one category or multihot column that get a feature; the most frequent ones win."""
+MAX_VOCABULARY = 512  # values of a category or multihot column that get a feature; the most frequent ones win
 
 
 class CatalogueError(ValueError):
@@ -129,15 +128,15 @@ class Catalogue:
         for row, item_id in enumerate(self.ids):
             if not 1 <= (size := len(item_id.encode())) <= MAX_ID_BYTES:
                 raise CatalogueError(f"item_id must have 1..{MAX_ID_BYTES} bytes, got {size} in item {row + 1}")
-        if len(set(self.ids)) < len(self.ids):
-            twice, n = Counter(self.ids).most_common(1)[0]
+        twice, n = Counter(self.ids).most_common(1)[0]
+        if n > 1:
             raise CatalogueError(f"item_id must be unique, got {twice!r} {n} times")
         width = sum(column.width for column in self.columns)
         if self.features.shape != (len(self.ids), width):
             raise CatalogueError(f"features must have shape {(len(self.ids), width)}, got {self.features.shape}")
         if not np.isfinite(self.features).all():
-            row = int(np.argwhere(~np.isfinite(self.features))[0, 0])
-            raise CatalogueError(f"features must be finite, got a non-finite value for item {self.ids[row]!r}")
+            worst = self.ids[int(np.argwhere(~np.isfinite(self.features))[0, 0])]
+            raise CatalogueError(f"features must be finite, got a non-finite value for item {worst!r}")
         hashes = np.fromiter(map(item_hash, self.ids), np.uint64, len(self.ids))
         order = np.argsort(hashes, kind="stable").astype(np.int32)
         same = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
@@ -177,9 +176,8 @@ class Catalogue:
         """Return what a checkpoint keeps: arrays by name, and the columns as plain JSON values."""
         blobs = [item_id.encode() for item_id in self.ids]
         offsets = np.cumsum([0, *map(len, blobs)]).astype(np.int64)
-        id_bytes = np.frombuffer(b"".join(blobs), np.uint8).copy()
-        columns = [asdict(column) for column in self.columns]
-        return {"id_bytes": id_bytes, "id_offsets": offsets, "features": self.features}, columns
+        tensors = {"id_bytes": np.frombuffer(b"".join(blobs), np.uint8).copy(), "id_offsets": offsets}
+        return tensors | {"features": self.features}, [asdict(column) for column in self.columns]
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]], columns: Sequence[dict[str, Any]]) -> Catalogue:
@@ -187,7 +185,7 @@ class Catalogue:
         try:
             blob, offsets = tensors["id_bytes"].tobytes(), tensors["id_offsets"].tolist()
             ids = tuple(blob[a:b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True))
-            parsed = tuple(Column(**{k: tuple(v) if isinstance(v, list) else v for k, v in c.items()}) for c in columns)
+            parsed = tuple(Column(**_tuples(column)) for column in columns)
         except (KeyError, TypeError, UnicodeDecodeError) as error:
             raise CatalogueError(f"the stored catalogue is damaged: {error}") from error
         return cls(ids, tensors["features"].astype(np.float32, copy=False), parsed)
@@ -200,7 +198,7 @@ def encode_items(ids: Sequence[str], table: Mapping[str, Sequence[Any]], min_cou
         ids: N item ids.
         table: columns by name, N values each: numbers, strings ('|' separates several), lists of strings, or lists of
             numbers of one length; None, NaN and "" are missing.
-        min_count: a category is given a feature when at least so many items have it.
+        min_count: as in `Column.fit`.
     Raises:
         CatalogueError: where ids or values break a rule; the text names the column or the id.
     """
@@ -210,6 +208,10 @@ def encode_items(ids: Sequence[str], table: Mapping[str, Sequence[Any]], min_cou
     columns = tuple(Column.fit(name, values, min_count) for name, values in table.items())
     parts = [column.encode(table[column.name]) for column in columns]
     return Catalogue(tuple(ids), np.concatenate([np.zeros((len(ids), 0), np.float32), *parts], axis=1), columns)
+
+
+def _tuples(column: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in column.items()}
 
 
 def _is_missing(value: Any) -> bool:
