@@ -1,0 +1,56 @@
+"""Closed form: one Newton step of the choice likelihood from a meta-learnt Gaussian prior (Laplace's approximation).
+
+A Bayesian linear head (Harrison et al. 2018, ALPaCA) for choices instead of real targets: prior mean u0 and precision P0
+are learnt; u = u0 - (P0 + H)^-1 g with gradient g and Hessian H of the weighted negative log-likelihood at u0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meta.adapters.port import Support, evidence, evidence_params, logits, prior
+from meta.arrays import namespace
+from meta.choice import probabilities
+from meta.spec import Spec
+from meta.types import Array, FloatArray, Params
+
+JITTER = 1e-3
+"""Added to the diagonal of the precision, so that it stays positive definite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ridge:
+    """The cheap baseline that ties most published meta-learners."""
+
+    name: str = "ridge"
+    sees_session: bool = True
+
+    def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """A square root [E, E] of the prior precision."""
+        return evidence_params() | {"ridge.root": np.eye(spec.width, dtype=np.float32)}
+
+    def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
+        """One Newton step."""
+        xp = namespace(support.e)
+        weight, _ = evidence(params, support)
+        u0 = prior(params, support)
+        seen = support.seen
+        p = probabilities(logits(u0, support), seen.same)
+        gradient = (weight * (seen.choices[:, None, :] * p - seen.chosen[:, None, :])) @ support.e
+        curvature = weight * seen.choices[:, None, :] * p
+        if seen.same is None:
+            hessian = _outer(curvature * (1.0 - p), support.e, support.e[:, None])
+        else:  # sum over slates of E[e e'] - E[e] E[e]'
+            mean = seen.same[:, None] @ (p[..., None] * support.e[:, None])
+            hessian = _outer(curvature, support.e, support.e[:, None] - mean)
+        root = params["ridge.root"]
+        precision = root @ xp.matrix_transpose(root) + JITTER * xp.eye(spec.width, dtype=root.dtype)
+        return u0 - xp.linalg.solve(precision + hessian, gradient[..., None])[..., 0]
+
+
+def _outer(weight: Array, left: Array, right: Array) -> Array:
+    """sum_t w_t left_t right_t': [B, P, T], [B, T, E], [B, 1 or P, T, E] -> [B, P, E, E]."""
+    xp = namespace(weight)
+    return xp.matrix_transpose(left)[:, None] @ (weight[..., None] * right)

@@ -1,0 +1,90 @@
+"""The conditional logit with 'no choice': the likelihood from which every adapter infers a user's taste.
+
+P(i | slate) = e^{v_i} / (1 + sum_j e^{v_j})   (McFadden 1974; 'no choice' has logit 0)
+
+An event that belongs to no slate is a slate of one, so P is the logistic function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meta.arrays import namespace
+from meta.types import Array, Events
+
+MAX_LOGIT = 30.0
+"""Logits are clipped here: e^30 times 128 events is still a small float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What the users chose, arranged so that one matrix product sums over the slate of every event.
+
+    Args:
+        chosen: float [B, T], 1 where the event was chosen (reward above 0).
+        choices: float [B, T], number of choices in the event's slate, at least 1 ('no choice' is one).
+        any_chosen: float [B, T], 1 where somebody in the event's slate was chosen.
+        reward: float [B, T], summed reward of the event's slate.
+        share: float [B, T], 1 / size of the event's slate; 0 where padded.
+        same: float [B, T, T], 1 where two events are of one slate; None where every event stands alone.
+    """
+
+    chosen: Array
+    choices: Array
+    any_chosen: Array
+    reward: Array
+    share: Array
+    same: Array | None
+
+
+def outcomes(events: Events, *, slates: bool) -> Outcomes:
+    """Arranges a batch of histories for the likelihood.
+
+    Args:
+        events: histories [B, T].
+        slates: false treats every event as a slate of one.
+    """
+    xp = namespace(events.reward)
+    real = xp.astype(events.mask, events.reward.dtype)
+    chosen = xp.where(events.mask & (events.reward > 0), real, 0.0 * real)
+    reward = events.reward * real
+    if not slates:
+        return Outcomes(chosen, xp.ones_like(chosen), chosen, reward, real, None)
+    same = xp.astype(events.group[:, :, None] == events.group[:, None, :], real.dtype)
+    same = same * real[:, :, None] * real[:, None, :]
+    sums = same @ xp.stack([chosen, reward, real], axis=-1)
+    clicks, size = sums[..., 0], sums[..., 2]
+    return Outcomes(
+        chosen,
+        xp.clip(clicks, 1.0, None),
+        xp.clip(clicks, None, 1.0),
+        sums[..., 1],
+        real / xp.clip(size, 1.0, None),
+        same,
+    )
+
+
+def normaliser(logits: Array, same: Array | None) -> Array:
+    """1 + the sum of e^v over the slate of every event: [B, P, T] -> [B, P, T]."""
+    odds = namespace(logits).exp(logits)
+    return 1.0 + (odds if same is None else odds @ same)
+
+
+def probabilities(logits: Array, same: Array | None) -> Array:
+    """P(event | its slate): [B, P, T] -> [B, P, T]."""
+    xp = namespace(logits)
+    logits = xp.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    return xp.exp(logits) / normaliser(logits, same)
+
+
+def residuals(logits: Array, seen: Outcomes) -> Array:
+    """Derivative of the negative log-likelihood by each logit, n P - chosen: [B, P, T] -> [B, P, T]."""
+    return seen.choices[:, None, :] * probabilities(logits, seen.same) - seen.chosen[:, None, :]
+
+
+def losses(logits: Array, seen: Outcomes) -> Array:
+    """Negative log-likelihood by event, a slate's normaliser shared out evenly over it: [B, P, T] -> [B, P, T]."""
+    xp = namespace(logits)
+    logits = xp.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    normal = xp.log(normaliser(logits, seen.same))
+    return (seen.choices * seen.share)[:, None, :] * normal - seen.chosen[:, None, :] * logits

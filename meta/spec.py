@@ -1,0 +1,58 @@
+"""The shape of a policy: every hyper-parameter that decides what its arrays look like and what its maths does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Slate = Literal["logit", "independent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a checkpoint must state so that another process computes the same numbers.
+
+    Args:
+        items: N, size of the catalogue.
+        features: F, width of an item's encoded features.
+        width: E, floats of the fast vector u.
+        hidden: H, width of the session state h.
+        tower: hidden units of the item tower; 0 leaves the tower linear.
+        item_ids: whether items have a learned embedding of their own beside their features.
+        slate: "logit" where users choose among a slate (conditional logit with 'no choice'),
+            "independent" where every event is judged alone.
+        adapter: name of the adapter, a key of `meta.adapters.ADAPTERS`.
+        steps: inner gradient steps of the gradient adapters.
+        order: 1 or 2, order of the meta-gradient (training only).
+        history: most events of a user that adaptation sees, newest kept, 1..128.
+        neighbours: kept neighbours of an item in the co-occurrence memory; 0 switches it off.
+        discount: gamma of the return, in 0..1.
+    """
+
+    items: int
+    features: int
+    width: int = 16
+    hidden: int = 32
+    tower: int = 0
+    item_ids: bool = False
+    slate: Slate = "independent"
+    adapter: str = "maml"
+    steps: int = 1
+    order: int = 2
+    history: int = 64
+    neighbours: int = 0
+    discount: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuses values that no array could have."""
+        for name, low, high in (
+            ("items", 1, 100_000_000), ("features", 0, 100_000), ("width", 1, 1024), ("hidden", 1, 4096),
+            ("tower", 0, 4096), ("steps", 0, 64), ("order", 1, 2), ("history", 1, 128), ("neighbours", 0, 10_000),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be in {low}..{high}, got {value}")
+        if self.slate not in ("logit", "independent"):
+            raise ValueError(f"slate must be 'logit' or 'independent', got {self.slate!r}")
+        if not 0.0 <= self.discount <= 1.0:
+            raise ValueError(f"discount must be in 0..1, got {self.discount}")

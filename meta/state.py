@@ -1,0 +1,76 @@
+"""The session state h(s): decayed sums over the user's own events, each updatable in O(1), through a small network."""
+
+from __future__ import annotations
+
+import math
+
+from meta.arrays import namespace
+from meta.types import Array, Events, Params
+
+SUMS = (("chosen", 0.8), ("chosen", 0.9), ("chosen", 1.0), ("shown", 0.9), ("shown", 1.0), ("reward", 1.0))
+"""What is summed, and its decay per decision."""
+
+
+def summary_width(features: int) -> int:
+    """S, the width of a summary over items of `features` features."""
+    return len(SUMS) * (features + 1) + 2
+
+
+def prefix_ages(events: Events, prefix: Array, history: int) -> tuple[Array, Array]:
+    """Which events a prefix of a history contains, and how many decisions ago each was.
+
+    Args:
+        events: histories [B, T].
+        prefix: int [B, P], a prefix is the first so many decisions.
+        history: newest decisions that count; older ones are out.
+
+    Returns:
+        float [B, P, T] of 0 and 1, and float [B, P, T] ages (0 = the newest decision; 0 where out).
+    """
+    xp = namespace(events.reward)
+    age = prefix[:, :, None] - 1 - events.group[:, None, :]
+    inside = events.mask[:, None, :] & (age >= 0) & (age < history)
+    zero = xp.zeros_like(events.reward)[:, None, :]
+    return xp.astype(inside, zero.dtype), xp.where(inside, xp.astype(age, zero.dtype), zero)
+
+
+def summarise(features: Array, events: Events, inside: Array, age: Array) -> Array:
+    """Decayed, shrunk means of the features of what was chosen, shown and rewarded, with their log counts.
+
+    Args:
+        features: float [B, T, F], features of each event's item.
+        events: histories [B, T].
+        inside: float [B, P, T], from `prefix_ages`.
+        age: float [B, P, T], from `prefix_ages`.
+
+    Returns:
+        float [B, P, S], S = `summary_width(F)`; all zero for an empty prefix.
+    """
+    xp = namespace(features)
+    values = {
+        "chosen": xp.astype(events.reward > 0, features.dtype)[:, None, :],
+        "shown": xp.ones_like(events.reward)[:, None, :],
+        "reward": events.reward[:, None, :],
+    }
+    weights = xp.stack([inside * values[kind] * xp.exp(math.log(decay) * age) for kind, decay in SUMS], axis=1)
+    batch, kinds, prefixes, length = weights.shape
+    sums = xp.reshape(
+        xp.reshape(weights, (batch, kinds * prefixes, length)) @ features, (batch, kinds, prefixes, features.shape[-1])
+    )
+    counts = xp.sum(weights, axis=-1)
+    means = sums / (1.0 + xp.abs(counts))[..., None]
+    parts = [means[:, i] for i in range(kinds)] + [_log_count(counts[:, i])[..., None] for i in range(kinds)]
+    shown = xp.sum(inside, axis=-1)[..., None]
+    return xp.concat([*parts, _log_count(shown), 0.01 * shown], axis=-1)
+
+
+def state(params: Params, summary: Array) -> Array:
+    """h(s), two layers of tanh: [B, P, S] -> [B, P, H]."""
+    xp = namespace(summary)
+    first = xp.tanh(summary @ params["state.w1"] + params["state.b1"])
+    return xp.tanh(first @ params["state.w2"] + params["state.b2"])
+
+
+def _log_count(counts: Array) -> Array:
+    xp = namespace(counts)
+    return 0.5 * xp.log1p(xp.abs(counts))
