@@ -77,11 +77,7 @@ class Column:
         return cls(name, kind, (), tuple(numbers.mean(0).tolist()), tuple(std.tolist()), missing)
 
     def encode(self, values: Sequence[Any]) -> npt.NDArray[np.float32]:
-        """Return features float32 [len(values), width].
-
-        Raises:
-            CatalogueError: where a value does not fit the kind of the column.
-        """
+        """Return features float32 [len(values), width]; CatalogueError where a value does not fit the kind."""
         out = np.zeros((len(values), self.width), np.float32)
         present = [i for i, value in enumerate(values) if not _is_missing(value)]
         if self.kind in ("category", "multihot"):
@@ -176,8 +172,9 @@ class Catalogue:
         """Return what a checkpoint keeps: arrays by name, and the columns as plain JSON values."""
         blobs = [item_id.encode() for item_id in self.ids]
         offsets = np.cumsum([0, *map(len, blobs)]).astype(np.int64)
-        tensors = {"id_bytes": np.frombuffer(b"".join(blobs), np.uint8).copy(), "id_offsets": offsets}
-        return tensors | {"features": self.features}, [asdict(column) for column in self.columns]
+        id_bytes: npt.NDArray[Any] = np.frombuffer(b"".join(blobs), np.uint8).copy()
+        tensors = {"id_bytes": id_bytes, "id_offsets": offsets, "features": self.features}
+        return tensors, [asdict(column) for column in self.columns]
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]], columns: Sequence[dict[str, Any]]) -> Catalogue:
