@@ -1,4 +1,4 @@
-"""A policy as a folder: `manifest.json` says what it is, `weights.safetensors` holds its numbers. No pickle anywhere."""
+"""A policy as a folder: `manifest.json` says what it is, `weights.safetensors` holds its numbers. No pickle."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def save(folder: Path, manifest: Manifest, params: Mapping[str, FloatArray], cat
         if not np.isfinite(value).all():
             raise PolicyError(f"parameter {name} is not finite; nothing was saved, train again with a smaller rate")
     tensors, columns = catalogue.to_tensors()
-    arrays = {f"params.{k}": np.ascontiguousarray(v) for k, v in params.items()}
-    arrays |= {f"catalogue.{k}": np.ascontiguousarray(v) for k, v in tensors.items()}
+    arrays = {f"params.{k}": np.array(v, order="C") for k, v in params.items()}
+    arrays |= {f"catalogue.{k}": np.array(v, order="C") for k, v in tensors.items()}
     weights = save_tensors(arrays)
     text = json.dumps({**dataclasses.asdict(manifest), "columns": columns}, indent=2, sort_keys=True) + "\n"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -145,4 +145,6 @@ def _version(manifest: bytes, weights: bytes) -> str:
 def _refuse_foreign(folder: Path) -> None:
     foreign = {p.name for p in folder.iterdir()} - {"manifest.json", "weights.safetensors"}
     if foreign:
-        raise PolicyError(f"{folder} holds other files ({', '.join(sorted(foreign)[:3])}); choose an empty --out folder")
+        raise PolicyError(
+            f"{folder} holds other files ({', '.join(sorted(foreign)[:3])}); choose an empty --out folder"
+        )

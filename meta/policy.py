@@ -163,7 +163,9 @@ def _check(checkpoint: Checkpoint) -> None:
     for name, shape in expected.items():
         value = checkpoint.params.get(name)
         if value is None:
-            raise PolicyError(f"weights.safetensors lacks parameter {name}; the folder is of another build, train again")
+            raise PolicyError(
+                f"weights.safetensors lacks parameter {name}; the folder is of another build, train again"
+            )
         if value.shape != shape:
             raise PolicyError(f"parameter {name} must have shape {shape}, got {value.shape}")
         if not np.isfinite(value).all():

@@ -4,8 +4,8 @@ choice logit   v(s, a)   = (u + Uv h) . e_v(a) / sqrt(E) + b_v(a)
 advantage      Adv(s, a) = (M u + Uq h) . e_q(a) / sqrt(E) + b_q(a)
 value          Q(s, a)   = V(s) + c Adv(s, a)            (dueling: Wang et al. 2016)
 
-u is the user's fast vector, h = h(s) the session state; everything else is slow and shared. The choice and the advantage
-have towers of their own: tying them cost .02 NDCG on logs.
+u is the user's fast vector, h = h(s) the session state; everything else is slow and shared. The choice and the
+advantage have towers of their own: tying them cost .02 NDCG on logs.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def items(params: Params, spec: Spec, features: Array) -> ItemTable:
     """Both towers over the whole catalogue: features [N, F]."""
     xp = namespace(features)
     root = 1.0 / math.sqrt(spec.width)
-    sides = []
+    sides: list[Array] = []
     for head in ("v", "q"):
         e = features @ params[f"item.{head}.linear"]
         b = features @ params[f"item.{head}.bias"] + params[f"item.{head}.bias0"]
@@ -115,7 +115,8 @@ def items(params: Params, spec: Spec, features: Array) -> ItemTable:
         if spec.item_ids:
             e, b = e + params[f"item.{head}.id"], b + params[f"item.{head}.id_bias"]
         sides += [root * e, b]
-    return ItemTable(*sides, features)
+    e_v, b_v, e_q, b_q = sides
+    return ItemTable(e_v, b_v, e_q, b_q, features)
 
 
 def believe(params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array) -> Belief:
@@ -141,9 +142,7 @@ def gather(spec: Spec, table: ItemTable, events: Events, prefix: Array) -> Suppo
     return Support(table.e_v[rows], table.b_v[rows], seen, inside, age)
 
 
-def look(
-    params: Params, spec: Spec, table: ItemTable, events: Events, inside: Array, age: Array, u: Array
-) -> Belief:
+def look(params: Params, spec: Spec, table: ItemTable, events: Events, inside: Array, age: Array, u: Array) -> Belief:
     """Joins fast vectors u [B, P, E] with the session state into a belief; inside and age as in `prefix_ages`."""
     if not ADAPTERS[spec.adapter].sees_session:
         inside = 0.0 * inside
@@ -162,7 +161,7 @@ def choice_logits(belief: Belief, e_v: Array, b_v: Array) -> Array:
 
 
 def advantages(params: Params, belief: Belief, e_q: Array, b_q: Array) -> Array:
-    """c Adv(s, a) of candidates: e_q [B, P, C, E], b_q [B, P, C] -> [B, P, C]."""
+    """C Adv(s, a) of candidates: e_q [B, P, C, E], b_q [B, P, C] -> [B, P, C]."""
     xp = namespace(e_q)
     return xp.exp(params["advantage.log_scale"]) * ((e_q @ belief.taste_q[..., None])[..., 0] + b_q)
 

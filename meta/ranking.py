@@ -15,7 +15,7 @@ UNAVAILABLE = -1e30
 
 
 def slate_value(v: Array, advantage: Array) -> Array:
-    """Expected advantage of slates, sum_i P(i | A) Adv(i) with 'no choice' (SlateQ: Ie et al. 2019): [..., K] -> [...]."""
+    """Expected advantage of slates, sum_i P(i | A) Adv(i) with 'no choice' (Ie et al. 2019): [..., K] -> [...]."""
     xp = namespace(v)
     odds = xp.exp(xp.clip(v, -MAX_LOGIT, MAX_LOGIT))
     return xp.sum(odds * advantage, axis=-1) / (1.0 + xp.sum(odds, axis=-1))
@@ -60,7 +60,8 @@ def gumbel_noise(seed: IntArray, row: IntArray) -> FloatArray:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     uniform = (((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return -np.log(-np.log(uniform))
+    noise: FloatArray = -np.log(-np.log(uniform))
+    return noise
 
 
 def plackett_luce(
@@ -99,7 +100,8 @@ def plackett_luce(
 
 
 def _log_sum(x: FloatArray) -> FloatArray:
-    """log sum e^x along the last axis; -inf where all are."""
+    """Log sum e^x along the last axis; -inf where all are."""
     peak = np.maximum(x.max(axis=-1, initial=-np.inf), UNAVAILABLE)
     with np.errstate(divide="ignore"):
-        return peak + np.log(np.exp(x - peak[:, None]).sum(axis=-1))
+        total: FloatArray = peak + np.log(np.exp(x - peak[:, None]).sum(axis=-1))
+    return total

@@ -18,7 +18,7 @@ def huber(error: Array, delta: float = 1.0) -> Array:
 
 
 def double_q_target(r_t: Array, discount_t: Array, q_t_online: Array, q_t_target: Array, valid_t: Array) -> Array:
-    """r + gamma Q_target(s', argmax_a' Q_online(s', a')) (van Hasselt et al. 2016, eq. 4), detached.
+    """R + gamma Q_target(s', argmax_a' Q_online(s', a')) (van Hasselt et al. 2016, eq. 4), detached.
 
     Args:
         r_t: float [...], rewards.
@@ -54,7 +54,7 @@ def lambda_returns(r_t: Array, discount_t: Array, v_t: Array, mix: float) -> Arr
 
 
 def conservative(q: Array, a: Array, valid: Array, temperature: float = 1.0) -> Array:
-    """temperature * logsumexp(Q / temperature) - Q(a): CQL(H) (Kumar et al. 2020, eq. 4).
+    """Temperature * logsumexp(Q / temperature) - Q(a): CQL(H) (Kumar et al. 2020, eq. 4).
 
     Over a catalogue and divided by its temperature this is the softmax cross-entropy of a sequence recommender.
 

@@ -1,9 +1,10 @@
-"""MAML on the fast vector: a few gradient steps on the choice likelihood, learnt so that they lead to a good ranking.
+"""MAML on the fast vector: few gradient steps on the choice likelihood, learnt so that they lead to a good ranking.
 
-Finn et al. 2017 (eq. 1) with learnt rates per step and coordinate (Li et al. 2017, Meta-SGD; Antoniou et al. 2019, LSLR)
-and the head as the only fast parameter (Raghu et al. 2020, ANIL). Ours differs: the inner loss is the likelihood of the
-user's choices instead of the TD loss, its gradient is written out (so numpy serves what torch trains, and second order is
-exact), and a summed gradient divided by a learnt power of the evidence replaces the mean, so no data means the prior.
+Finn et al. 2017 (eq. 1) with learnt rates per step and coordinate (Li et al. 2017, Meta-SGD; Antoniou et al. 2019,
+LSLR) and the head as the only fast parameter (Raghu et al. 2020, ANIL). Ours differs: the inner loss is the likelihood of
+the user's choices instead of the TD loss, its gradient is written out (so numpy serves what torch trains, and second
+order is exact), and a summed gradient divided by a learnt power of the evidence replaces the mean, so no data means the
+prior.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Maml:
         }
 
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
-        """u <- u - rate * (gradient / (1 + n / scale)^power + pull (u - u0))."""
+        """U <- u - rate * (gradient / (1 + n / scale)^power + pull (u - u0))."""
         weight, decisions = evidence(params, support)
         scale = softplus(params["maml.evidence"][0])
         power = sigmoid(params["maml.evidence"][1])

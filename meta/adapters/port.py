@@ -35,9 +35,13 @@ class Support:
 class Adapter(Protocol):
     """A way to learn a user's copy; pure, batched, the same on numpy and torch."""
 
-    name: str
-    sees_session: bool
-    """Whether h(s) may see the user's events."""
+    @property
+    def name(self) -> str:
+        """As in a manifest."""
+
+    @property
+    def sees_session(self) -> bool:
+        """Whether h(s) may see the user's events."""
 
     def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
         """Fresh parameters of this adapter by name, float32."""

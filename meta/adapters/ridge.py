@@ -1,7 +1,7 @@
-"""Closed form: one Newton step of the choice likelihood from a meta-learnt Gaussian prior (Laplace's approximation).
+"""Closed form: one Newton step of the choice likelihood from a meta-learnt Gaussian prior (Laplace).
 
-A Bayesian linear head (Harrison et al. 2018, ALPaCA) for choices instead of real targets: prior mean u0 and precision P0
-are learnt; u = u0 - (P0 + H)^-1 g with gradient g and Hessian H of the weighted negative log-likelihood at u0.
+A Bayesian linear head (Harrison et al. 2018, ALPaCA) for choices instead of real targets: prior mean u0 and precision
+P0 are learnt; u = u0 - (P0 + H)^-1 g with gradient g and Hessian H of the weighted negative log-likelihood at u0.
 """
 
 from __future__ import annotations

@@ -1,0 +1,42 @@
+# Everything is set up by the target that needs it, into .venv beside this file.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test check bench protos lock clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[train,simulate,bench,test,check]'
+	touch $(READY)
+
+demo: $(READY)  ## the main job: learn, serve, let 200 new users click, draw the curve
+	$(BIN)/quickstudy demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, types, import rules, protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/python -m protos.generate --check
+
+bench: bench-serve bench-coldstart  ## all benchmarks; each writes benchmarks/results/NAME.json
+
+bench-%: $(READY)
+	$(BIN)/quickstudy bench $*
+
+protos: $(READY)  ## regenerate the stubs beside the .proto files
+	$(BIN)/python -m protos.generate
+
+lock: $(READY)  ## rewrite requirements.lock from this environment
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's,+cpu,,' > requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs
