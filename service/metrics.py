@@ -1,0 +1,44 @@
+"""Every metric of the service: names, units, buckets, labels. No user id is ever a label."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+SECONDS = (
+    *(0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.007_5),
+    *(0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+USERS = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """The metrics of one server process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"quickstudy_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"quickstudy_{name}", text, labels, registry=registry, buckets=buckets)
+
+        self.request_seconds = histogram("request_seconds", "Time of a call in the server.", SECONDS, "method")
+        self.errors = counter("errors_total", "Calls that failed.", "method", "code")
+        self.queue_seconds = histogram("queue_seconds", "Longest wait for company in a batch.", SECONDS)
+        self.batch_users = histogram("batch_users", "Requests computed together.", USERS)
+        self.rank_seconds = histogram("rank_seconds", "Computation of a batch: decode, adapt, rank, reply.", SECONDS)
+        self.adaptation_seconds = histogram("adaptation_seconds", "Adaptation of the users of a batch.", SECONDS)
+        self.busy = Gauge("quickstudy_busy_ratio", "Share of one core in use lately.", registry=registry)
+        self.copies = counter("copies_total", "Copies used: cached, or adapted on the way.", "state")
+        self.served = counter("served_total", "Slates by source and reason.", "source", "reason")
+        self.unknown_items = counter("unknown_items_total", "Items that the catalogue does not know.", "call")
+        self.events = counter("events_total", "Recorded events by result.", "result")
+        self.store_seconds = histogram("store_seconds", "Round trip to the store.", SECONDS, "operation")
+        self.store_errors = counter("store_errors_total", "Failed round trips to the store.", "operation")
+        self.written = counter("background_writes_total", "Decisions and copies written after the reply.", "kind")
+        self.lost = counter("background_lost_total", "Decisions and copies given up.", "kind")
+        self.policy = Gauge(
+            "quickstudy_policy_info", "The policy that serves.", ("version", "adapter"), registry=registry
+        )
