@@ -1,0 +1,43 @@
+"""The decision log's entries: names, seeds, and Decision messages put together from bytes already at hand."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+from service.history import id_hash
+
+STREAM = "qs:decisions:{n}"
+_REQUEST_TAG, _RESPONSE_TAG, _TIME_TAG = b"\x12", b"\x1a", b"\x08"  # fields 2, 3 (bytes) and 1 (varint) of Decision
+
+
+def new_ids() -> Iterator[str]:
+    """Endless distinct decision ids of 24 hexadecimal digits: 16 random ones of this process, then a counter."""
+    process = os.urandom(8).hex()
+    return (f"{process}{n:08x}" for n in itertools.count())
+
+
+def seed_of(decision_id: str) -> int:
+    """The seed of a draw that was asked for without one."""
+    return id_hash(decision_id)
+
+
+def encode(time_ms: int, request: bytes, response: bytes) -> bytes:
+    """A serialized Decision; joining the serialized parts costs a tenth of building the message."""
+    return b"".join(
+        (
+            *(_TIME_TAG, _varint(time_ms)),
+            *(_REQUEST_TAG, _varint(len(request)), request),
+            *(_RESPONSE_TAG, _varint(len(response)), response),
+        )
+    )
+
+
+def _varint(n: int) -> bytes:
+    out = bytearray()
+    while n > 0x7F:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)

@@ -1,0 +1,174 @@
+"""User state in Redis or Valkey: one round trip to read a batch of users, one atomic script a user to write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from service.errors import StoreUnavailable
+from service.metrics import Metrics
+
+_SCRIPTS = {name: (Path(__file__).parent / f"{name}.lua").read_text() for name in ("append", "save_copy", "log_decisions")}
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What one user's append did: a digit an event (1 added, 2 duplicate, 3 too old), and the history after it."""
+
+    results: str
+    length: int
+    watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreshCopy:
+    """A copy to be kept: whose, made from which state of the history (its 8-byte header), and the stored bytes."""
+
+    user_id: str
+    header: bytes
+    value: bytes
+
+
+class Store:
+    """The state of all users. Every method raises StoreUnavailable when Redis is away, refuses or is too slow.
+
+    Args:
+        redis: a client of one server that returns bytes.
+        prefix: put before every key.
+        cap: events kept of each user.
+        history_ttl_s, copy_ttl_s: seconds to live.
+        read_timeout_s, write_timeout_s: longest wait, seconds.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        metrics: Metrics,
+        *,
+        prefix: str = "",
+        cap: int = 64,
+        history_ttl_s: int = 90 * 86_400,
+        copy_ttl_s: int = 3_600,
+        read_timeout_s: float = 0.1,
+        write_timeout_s: float = 2.0,
+    ) -> None:
+        self._redis = redis
+        self._metrics = metrics
+        self._prefix = prefix
+        self._cap = cap
+        self._ttl = history_ttl_s
+        self._copy_ttl = copy_ttl_s
+        self._read_timeout = read_timeout_s
+        self._write_timeout = write_timeout_s
+        self._shas: dict[str, str] = {}
+
+    def keys(self, user_id: str) -> tuple[str, str]:
+        """The keys of a user's history and copy; the braces keep both on one node of a cluster."""
+        return f"{self._prefix}{{{user_id}}}:h", f"{self._prefix}{{{user_id}}}:c"
+
+    async def start(self) -> None:
+        """Checks that the store answers and gives it our scripts."""
+        async with self._watched("start", self._write_timeout):
+            for name, text in _SCRIPTS.items():
+                self._shas[name] = await self._redis.script_load(text)
+
+    async def read(self, user_ids: Sequence[str]) -> tuple[list[bytes | None], list[bytes | None]]:
+        """Histories and copies of users, in their order, None where there is none."""
+        keys = [key for user_id in user_ids for key in self.keys(user_id)]
+        async with self._watched("read", self._read_timeout):
+            values = await self._redis.execute_command("MGET", *keys)
+        return values[0::2], values[1::2]
+
+    async def append(self, events: Mapping[str, bytes]) -> dict[str, Appended]:
+        """Adds packed events, each user's in one atomic step; users are independent of each other.
+
+        After a failure some users may have been written; appending again is harmless.
+        """
+        calls = [("append", (self.keys(u)[0],), (self._cap, self._ttl, packed)) for u, packed in events.items()]
+        async with self._watched("append", self._write_timeout):
+            replies = await self._run(calls)
+        return {
+            user_id: Appended(results.decode(), length, int.from_bytes(header, "little"))
+            for user_id, (results, length, header) in zip(events, replies, strict=True)
+        }
+
+    async def erase(self, user_id: str) -> bool:
+        """Removes history and copy at once; false where there was nothing."""
+        async with self._watched("erase", self._write_timeout):
+            return bool(await self._redis.execute_command("UNLINK", *self.keys(user_id)))
+
+    async def save(self, copies: Sequence[FreshCopy], stream: str, decisions: Sequence[bytes], cap: int) -> None:
+        """Keeps copies whose history has not moved on, and appends decisions to a stream of about `cap` entries."""
+        calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
+            ("save_copy", self.keys(copy.user_id), (copy.header, self._copy_ttl, copy.value)) for copy in copies
+        ]
+        if decisions:
+            calls.append(("log_decisions", (f"{self._prefix}{stream}",), (cap, *decisions)))
+        async with self._watched("save", self._write_timeout):
+            await self._run(calls)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+
+    async def _run(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
+        """Runs scripts in one round trip; a store that lost them (a restart) is given them again, once."""
+        try:
+            return await self._pipeline(calls)
+        except NoScriptError:
+            for name, text in _SCRIPTS.items():
+                self._shas[name] = await self._redis.script_load(text)
+            return await self._pipeline(calls)
+
+    async def _pipeline(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
+        if len(calls) == 1:  # a plain command costs less than a pipeline of one
+            name, keys, arguments = calls[0]
+            return [await self._redis.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *arguments)]
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for name, keys, arguments in calls:
+                pipeline.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *arguments)
+            replies: list[Any] = await pipeline.execute()
+        return replies
+
+    @asynccontextmanager
+    async def _watched(self, operation: str, timeout_s: float) -> AsyncIterator[None]:
+        started = perf_counter()
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+        except TimeoutError as error:
+            self._metrics.store_errors.labels(operation).inc()
+            raise StoreUnavailable(f"the store did not answer within {timeout_s:g} s") from error
+        except (RedisError, OSError) as error:
+            self._metrics.store_errors.labels(operation).inc()
+            raise StoreUnavailable(f"the store is away: {error}") from error
+        self._metrics.store_seconds.labels(operation).observe(perf_counter() - started)
+
+
+def connect(url: str) -> Redis:
+    """A client for a redis://, rediss:// or unix:// URL; nothing is opened yet.
+
+    A broken connection is renewed once within a call, so that a restarted store costs no error.
+
+    Raises:
+        ValueError: the URL is of another kind.
+    """
+    client: Redis = Redis.from_url(url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=2.0)
+    return client
+
+
+def shown(url: str) -> str:
+    """The URL without user name and password, for messages."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
