@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -105,6 +106,7 @@ class Catalogue:
         ids: N distinct ids of 1..256 bytes.
         features: float32 [N, F], finite.
         columns: how the features were made; their widths sum to F.
+
     Raises:
         CatalogueError: for no items, empty, long or repeated ids, colliding hashes, or features that do not fit.
     """
@@ -181,7 +183,7 @@ class Catalogue:
         """Rebuild the catalogue that `to_tensors` took apart; CatalogueError where the parts do not fit together."""
         try:
             blob, offsets = tensors["id_bytes"].tobytes(), tensors["id_offsets"].tolist()
-            ids = tuple(blob[a:b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True))
+            ids = tuple(blob[a:b].decode() for a, b in pairwise(offsets))
             parsed = tuple(Column(**_tuples(column)) for column in columns)
         except (KeyError, TypeError, UnicodeDecodeError) as error:
             raise CatalogueError(f"the stored catalogue is damaged: {error}") from error
@@ -196,6 +198,7 @@ def encode_items(ids: Sequence[str], table: Mapping[str, Sequence[Any]], min_cou
         table: columns by name, N values each: numbers, strings ('|' separates several), lists of strings, or lists of
             numbers of one length; None, NaN and "" are missing.
         min_count: as in `Column.fit`.
+
     Raises:
         CatalogueError: where ids or values break a rule; the text names the column or the id.
     """

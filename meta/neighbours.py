@@ -1,7 +1,7 @@
 """The co-occurrence memory: items that the same users liked, as one more term of the advantage of logged data.
 
-Item-kNN (Sarwar et al. 2001) with shrunk cosine similarity (Bell & Koren 2007), each item's nearest kept. The term fades
-in with the evidence, because the neighbours of one click are noise and those of twenty are the best guess there is.
+Item-kNN (Sarwar et al. 2001) with shrunk cosine similarity (Bell & Koren 2007), each item's nearest kept. The term
+fades in with the evidence: the neighbours of one click are noise, those of twenty the best guess there is.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def nearest(
 def recall(index: FloatArray, similarity: FloatArray, rows: IntArray, weight: FloatArray) -> FloatArray:
     """Sum the weighted neighbourhoods of events: rows int [B, T], weight float [B, T] -> float32 [B, N].
 
-    One `bincount` over users and items: no array of events by items is ever made. Rows of weight 0 may be anything valid.
+    One `bincount` over users and items: no array of events by items is made. Rows of weight 0 may be anything valid.
     """
     users, items = rows.shape[0], index.shape[0]
     user, event = np.nonzero(weight)

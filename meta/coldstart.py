@@ -1,0 +1,190 @@
+"""The cold-start curve: how well are users ranked for who were never seen in training, after k = 0, 1, 2, ... events?
+
+Protocol. A user takes part who has more than 20 events and likes at least one item after the 20th. The query is the same at
+every k: the items liked after the 20th event. The support is the first k events in time order. The whole catalogue is
+ranked, without the user's first 20 items at every k and for every ranker, so that curves differ by what was learnt from
+the support alone. NDCG@10 has binary gains. Rankers are compared paired over users; intervals come from a bootstrap over
+users, who are resampled with all their appearances in several splits at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from meta.policy import Policy
+from meta.tasks import Sequences, windows
+from meta.types import BoolArray, Events, FloatArray, IntArray
+
+KS = (0, 1, 2, 3, 5, 10, 20)
+FIRST = 20
+"""Events of a user that may be support; what comes after is query."""
+TOP = 10
+
+Ranker = Callable[[Events, IntArray], IntArray]
+"""Histories [B, T] and rows never to be shown [B, X] -> the best rows int [B, TOP], best first."""
+Scorer = Callable[[IntArray, FloatArray, BoolArray], FloatArray]
+"""Items [B, T], rewards [B, T] and mask [B, T] of a support -> a finite score of every item [B, N]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Held-out users and what they liked later.
+
+    Args:
+        users: int [B], user indices in the log.
+        events: their first 20 events [B, 20].
+        relevant: the rows that each liked later, without the first 20.
+        items: N, size of the catalogue.
+    """
+
+    users: IntArray
+    events: Events
+    relevant: tuple[IntArray, ...]
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What a ranker did for B users at each k.
+
+    Args:
+        ndcg: float64 [B, len(KS)].
+        shown: int [B, len(KS), TOP], rows.
+    """
+
+    ndcg: npt.NDArray[np.float64]
+    shown: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def queries(log: Sequences, users: IntArray) -> Queries:
+    """Prepare the users of a group that take part."""
+    chosen, relevant = [], []
+    for user in users:
+        start, end = log.offsets[user], log.offsets[user + 1]
+        later = slice(start + FIRST, end)
+        liked = np.setdiff1d(log.item[later][log.reward[later] > 0], log.item[start : start + FIRST])
+        if liked.size:
+            chosen.append(user)
+            relevant.append(liked)
+    index = np.asarray(chosen, np.int64)
+    start = log.offsets[index]
+    return Queries(index, windows(log, start, start + FIRST, FIRST), tuple(relevant), log.items)
+
+
+def head(events: Events, k: int) -> Events:
+    """The first k events of histories in which every event is a decision of its own."""
+    return Events(
+        events.item[:, :k],
+        events.reward[:, :k],
+        events.group[:, :k],
+        events.mask[:, :k],
+        np.minimum(events.length, k),
+        events.time_ms[:, :k],
+    )
+
+
+def curve(ranker: Ranker, asked: Queries, ks: Sequence[int] = KS) -> Curve:
+    """Rank for every user at every k."""
+    shown = np.stack([ranker(head(asked.events, k), asked.events.item) for k in ks], axis=1)
+    gains = np.stack([ndcg(shown[:, j], asked.relevant) for j in range(len(ks))], axis=1)
+    return Curve(gains, shown)
+
+
+def ndcg(shown: IntArray, relevant: Sequence[IntArray]) -> npt.NDArray[np.float64]:
+    """NDCG with binary gains (Jarvelin & Kekalainen 2002): rows [B, K] against the relevant rows of each user -> [B].
+
+    The ideal list holds min(K, number of relevant rows) hits.
+    """
+    discount = 1.0 / np.log2(np.arange(2, shown.shape[1] + 2))
+    best = np.cumsum(discount)
+    hits = [np.isin(rows, wanted) for rows, wanted in zip(shown, relevant, strict=True)]
+    ideal = [best[min(len(wanted), shown.shape[1]) - 1] for wanted in relevant]
+    return np.asarray(hits, np.float64).reshape(shown.shape) @ discount / np.asarray(ideal)
+
+
+def by_scores(scorer: Scorer, top: int = TOP) -> Ranker:
+    """The ranker that shows what a scorer puts first; ties in an order that has nothing to do with the catalogue's."""
+
+    def rank(events: Events, excluded: IntArray) -> IntArray:
+        scores = np.array(scorer(events.item, events.reward, events.mask), np.float64)
+        if not np.isfinite(scores).all():
+            raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} that are not")
+        user, slot = np.nonzero(excluded >= 0)
+        scores[user, excluded[user, slot]] = -np.inf
+        shuffled = np.random.default_rng(0).permutation(scores.shape[1])
+        scores = scores[:, shuffled]
+        bar = -np.partition(-scores, top - 1, axis=1)[:, top - 1 : top]
+        rows = np.empty((len(scores), top), np.int64)
+        for user_at in range(len(scores)):
+            best = np.flatnonzero(scores[user_at] >= bar[user_at])
+            rows[user_at] = shuffled[best[np.argsort(-scores[user_at, best], kind="stable")[:top]]]
+        return rows
+
+    return rank
+
+
+def by_policy(policy: Policy) -> Ranker:
+    """The ranker that a policy is in service: each user's copy adapted, the whole catalogue ranked greedily."""
+
+    def rank(events: Events, excluded: IntArray) -> IntArray:
+        users = events.users
+        ranking = policy.rank(
+            policy.adapt(events).u,
+            events,
+            None,
+            slate_size=np.full(users, TOP),
+            temperature=np.zeros(users),
+            seed=np.zeros(users, np.uint64),
+            excluded=excluded,
+        )
+        return ranking.row
+
+    return rank
+
+
+def interval(values: FloatArray, users: IntArray, seed: int = 0, draws: int = 4000) -> Interval:
+    """Mean of [n] values with a percentile bootstrap over users (Efron 1979), all values of a user drawn together."""
+    _, cluster = np.unique(users, return_inverse=True)
+    size, total = np.bincount(cluster), np.bincount(cluster, values)
+    times = np.random.default_rng(seed).multinomial(len(size), np.full(len(size), 1 / len(size)), draws)
+    low, high = np.quantile((times @ total) / (times @ size), [0.025, 0.975])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def best_at(curves: Mapping[str, Curve], names: Sequence[str], k_index: int) -> str:
+    """Of some rankers the one with the best mean at one k: the hardest to beat there."""
+    return max(names, key=lambda name: float(curves[name].ndcg[:, k_index].mean()))
+
+
+def exposure(shown: IntArray, popularity: FloatArray) -> dict[str, float]:
+    """What a ranker exposes users to: conservative policies feed popularity, so this stands beside every reward.
+
+    Args:
+        shown: int [B, K], rows.
+        popularity: float [N], positive events of each item in training.
+
+    Returns:
+        `coverage`, share of the catalogue shown to anybody; `novelty`, mean -log2 of the items' share of users' likes;
+        `gini` of exposure over the catalogue, 0 even to 1 all on one item.
+    """
+    times = np.sort(np.bincount(shown.ravel(), minlength=len(popularity)))
+    share = (popularity + 1.0) / (popularity.sum() + len(popularity))
+    order = np.arange(1, len(times) + 1)
+    return {
+        "coverage": float((times > 0).mean()),
+        "novelty": float(-np.log2(share[shown]).mean()),
+        "gini": float(2 * (order * times).sum() / (len(times) * times.sum()) - (len(times) + 1) / len(times)),
+    }
