@@ -7,7 +7,7 @@ class ServiceError(Exception):
     """A call that cannot be answered."""
 
 
-class InvalidField(ServiceError):
+class InvalidFieldError(ServiceError):
     """A field of the request breaks a rule.
 
     Args:
@@ -20,19 +20,19 @@ class InvalidField(ServiceError):
         self.field = field
 
 
-class Malformed(ServiceError):
+class MalformedError(ServiceError):
     """The bytes of the request are not a message of the contract."""
 
 
-class StoreUnavailable(ServiceError):
+class StoreUnavailableError(ServiceError):
     """The store did not answer, refused, or was too slow."""
 
 
-class Overloaded(ServiceError):
+class OverloadedError(ServiceError):
     """More requests wait than can be answered in time."""
 
 
-class Expired(ServiceError):
+class ExpiredError(ServiceError):
     """The caller's deadline passed before the request was computed."""
 
 

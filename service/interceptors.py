@@ -9,29 +9,37 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from service.errors import Expired, InvalidField, Malformed, Overloaded, ServiceError, StoreUnavailable
+from service.errors import (
+    ExpiredError,
+    InvalidFieldError,
+    MalformedError,
+    OverloadedError,
+    ServiceError,
+    StoreUnavailableError,
+)
 from service.metrics import Metrics
 
 DOMAIN = "quickstudy"
 RETRY_MS = 500
 """When a caller should try again after a refusal that passes by itself, milliseconds."""
 
-Handler = Callable[[Any, grpc.aio.ServicerContext], Awaitable[bytes]]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler = Callable[[Any, Context], Awaitable[bytes]]
 
 _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
-    InvalidField: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "INVALID_FIELD"),
-    Malformed: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "MALFORMED_MESSAGE"),
-    StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "STORE_UNAVAILABLE"),
-    Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED"),
-    Expired: (grpc.StatusCode.DEADLINE_EXCEEDED, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
+    InvalidFieldError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "INVALID_FIELD"),
+    MalformedError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "MALFORMED_MESSAGE"),
+    StoreUnavailableError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
 }
-_RETRYABLE = (StoreUnavailable, Overloaded)
+_RETRYABLE = (StoreUnavailableError, OverloadedError)
 
 
 def method_handler(
@@ -44,12 +52,12 @@ def method_handler(
         try:
             return parse(raw)
         except message.DecodeError:
-            return Malformed(f"the bytes are not a valid {name}Request")
+            return MalformedError(f"the bytes are not a valid {name}Request")
 
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> bytes:
+    async def call(request: Any, context: Context) -> bytes:
         started = perf_counter()
         try:
-            if isinstance(request, Malformed):
+            if isinstance(request, MalformedError):
                 raise request
             return await handler(request, context)
         except ServiceError as error:
@@ -71,7 +79,7 @@ def to_status(error: ServiceError) -> tuple[status_pb2.Status, grpc.StatusCode]:
     """Translates a domain error, with BadRequest, ErrorInfo and RetryInfo where they apply."""
     code, number, reason = _CODES[type(error)]
     details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)]
-    if isinstance(error, InvalidField):
+    if isinstance(error, InvalidFieldError):
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, _RETRYABLE):
@@ -85,7 +93,7 @@ def to_status(error: ServiceError) -> tuple[status_pb2.Status, grpc.StatusCode]:
     return status, code
 
 
-def deadline(context: grpc.aio.ServicerContext, now: float) -> float:
+def deadline(context: Context, now: float) -> float:
     """The moment on the clock of `now`, seconds, at which the caller gives up; infinity without a deadline."""
     remaining = context.time_remaining()
     return math.inf if remaining is None else now + remaining

@@ -16,10 +16,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from service.errors import StoreUnavailable
+from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 
-_SCRIPTS = {name: (Path(__file__).parent / f"{name}.lua").read_text() for name in ("append", "save_copy", "log_decisions")}
+_SCRIPTS = {
+    name: (Path(__file__).parent / f"{name}.lua").read_text() for name in ("append", "save_copy", "log_decisions")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class FreshCopy:
 
 
 class Store:
-    """The state of all users. Every method raises StoreUnavailable when Redis is away, refuses or is too slow.
+    """The state of all users. Every method raises StoreUnavailableError when Redis is away, refuses or is too slow.
 
     Args:
         redis: a client of one server that returns bytes.
@@ -149,10 +151,10 @@ class Store:
                 yield
         except TimeoutError as error:
             self._metrics.store_errors.labels(operation).inc()
-            raise StoreUnavailable(f"the store did not answer within {timeout_s:g} s") from error
+            raise StoreUnavailableError(f"the store did not answer within {timeout_s:g} s") from error
         except (RedisError, OSError) as error:
             self._metrics.store_errors.labels(operation).inc()
-            raise StoreUnavailable(f"the store is away: {error}") from error
+            raise StoreUnavailableError(f"the store is away or refuses ({type(error).__name__})") from error
         self._metrics.store_seconds.labels(operation).observe(perf_counter() - started)
 
 

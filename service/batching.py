@@ -1,0 +1,147 @@
+"""Puts concurrent requests into batches: an idle process runs each at once, a busy one waits a little for company."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter, process_time
+from typing import Generic, TypeVar
+
+from service.errors import ExpiredError, OverloadedError
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+IDLE, SATURATED = 0.5, 0.85
+"""Share of a core in use below which nobody waits, and from which everybody waits the whole window."""
+SAMPLE_S = 0.05
+"""How often that share is measured, seconds."""
+
+
+@dataclass(slots=True, eq=False)
+class Job(Generic[Request, Reply]):
+    """One waiting request.
+
+    Args:
+        request: what to compute.
+        reply: where the result or the error goes.
+        cost: candidates to score.
+        deadline: when the caller gives up, on the clock of `perf_counter`.
+        arrived: when it came, same clock.
+    """
+
+    request: Request
+    reply: asyncio.Future[Reply]
+    cost: int
+    deadline: float
+    arrived: float
+
+
+class Load:
+    """Share of one core that this process uses, measured over short stretches."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = perf_counter(), process_time()
+        self.busy = 0.0
+
+    def sample(self, now: float) -> float:
+        """The share over the last stretch of at least `SAMPLE_S` seconds."""
+        if now - self._wall >= SAMPLE_S:
+            cpu = process_time()
+            self.busy = (cpu - self._cpu) / (now - self._wall)
+            self._wall, self._cpu = now, cpu
+        return self.busy
+
+
+class Batcher(Generic[Request, Reply]):
+    """Collects jobs and hands them over in batches, the earliest deadline first.
+
+    Args:
+        run: computes a batch and sets every reply (or error) itself.
+        window_s: longest wait for company, seconds.
+        max_users: most jobs in a batch.
+        max_cost: most candidates in a batch, as padded: jobs times the largest job.
+        max_waiting: jobs waiting or running; more are refused.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Job[Request, Reply]]], Awaitable[None]],
+        *,
+        window_s: float = 0.005,
+        max_users: int = 64,
+        max_cost: int = 65_536,
+        max_waiting: int = 2_048,
+    ) -> None:
+        self._run = run
+        self._window = window_s
+        self._max_users = max_users
+        self._max_cost = max_cost
+        self._max_waiting = max_waiting
+        self._pending: list[Job[Request, Reply]] = []
+        self._alarm: asyncio.Handle | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._held = 0
+        self.load = Load()
+
+    async def submit(self, request: Request, cost: int, deadline: float = math.inf) -> Reply:
+        """Waits for the reply to one request.
+
+        Raises:
+            OverloadedError: too many jobs are waiting.
+            ExpiredError: the deadline passed before the job was computed.
+        """
+        if self._held >= self._max_waiting:
+            raise OverloadedError(f"{self._held} requests are waiting, the limit is {self._max_waiting}")
+        loop = asyncio.get_running_loop()
+        now = perf_counter()
+        job = Job[Request, Reply](request, loop.create_future(), cost, deadline, now)
+        self._pending.append(job)
+        if len(self._pending) >= self._max_users:
+            self._flush()
+        elif self._alarm is None:
+            wait = self._wait(now)
+            self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
+        self._held += 1
+        try:
+            return await job.reply
+        finally:
+            self._held -= 1
+
+    def _wait(self, now: float) -> float:
+        return self._window * min(1.0, max(0.0, (self.load.sample(now) - IDLE) / (SATURATED - IDLE)))
+
+    def _flush(self) -> None:
+        """Cuts what is waiting into batches and starts them."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        now = perf_counter()
+        waiting = []
+        for job in sorted(self._pending, key=lambda job: job.deadline):
+            if job.reply.done():  # the caller has gone
+                continue
+            if job.deadline <= now:
+                job.reply.set_exception(ExpiredError("the deadline passed while the request was waiting"))
+                continue
+            waiting.append(job)
+        self._pending = []
+        for batch in self._cut(waiting):
+            task = asyncio.ensure_future(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    def _cut(self, jobs: list[Job[Request, Reply]]) -> list[list[Job[Request, Reply]]]:
+        batches: list[list[Job[Request, Reply]]] = []
+        widest = 0
+        for job in jobs:
+            widest = max(widest, job.cost)
+            last = batches[-1] if batches else None
+            if last is None or len(last) >= self._max_users or widest * (len(last) + 1) > self._max_cost:
+                batches.append([job])
+                widest = job.cost
+            else:
+                last.append(job)
+        return batches

@@ -1,0 +1,90 @@
+"""A small asyncio client of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from protos.quickstudy.v1 import recommender_pb2 as pb
+
+_METHOD = "/quickstudy.v1.Recommender/"
+
+
+class Client:
+    """One channel to one service; calls may run concurrently. Use as an async context manager.
+
+    Args:
+        target: "host:port".
+        timeout_s: deadline of each call, seconds.
+    """
+
+    def __init__(self, target: str, timeout_s: float = 5.0) -> None:
+        self._channel = grpc.aio.insecure_channel(target)
+        self._timeout = timeout_s
+        self._recommend = self._method("Recommend", pb.RecommendRequest, pb.RecommendResponse)
+        self._record = self._method("RecordEvents", pb.RecordEventsRequest, pb.RecordEventsResponse)
+        self._get = self._method("GetUser", pb.GetUserRequest, pb.GetUserResponse)
+        self._delete = self._method("DeleteUser", pb.DeleteUserRequest, pb.DeleteUserResponse)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+    async def ready(self) -> None:
+        """Waits until the channel is connected."""
+        await self._channel.channel_ready()
+
+    async def recommend(
+        self,
+        user_id: str,
+        candidate_ids: Sequence[str] = (),
+        *,
+        slate_size: int = 10,
+        mode: pb.Mode = pb.MODE_UNSPECIFIED,
+        seed: int | None = None,
+        decision_id: str = "",
+        excluded_ids: Sequence[str] = (),
+        include_seen: bool = False,
+    ) -> pb.RecommendResponse:
+        """Ranks candidates, or the whole catalogue, for one user. Raises grpc.aio.AioRpcError."""
+        request = pb.RecommendRequest(
+            user_id=user_id,
+            candidate_ids=candidate_ids,
+            slate_size=slate_size,
+            mode=mode,
+            seed=seed,
+            decision_id=decision_id,
+            excluded_ids=excluded_ids,
+            include_seen=include_seen,
+        )
+        reply: pb.RecommendResponse = await self._recommend(request, timeout=self._timeout)
+        return reply
+
+    async def record(self, events: Iterable[pb.Event]) -> list[pb.EventStatus]:
+        """Records events; returns one status each. Raises grpc.aio.AioRpcError."""
+        reply = await self._record(pb.RecordEventsRequest(events=events), timeout=self._timeout)
+        return list(reply.statuses)
+
+    async def get_user(self, user_id: str) -> pb.GetUserResponse:
+        """Shows what is kept of a user. Raises grpc.aio.AioRpcError."""
+        reply: pb.GetUserResponse = await self._get(pb.GetUserRequest(user_id=user_id), timeout=self._timeout)
+        return reply
+
+    async def delete_user(self, user_id: str) -> bool:
+        """Erases a user; false where nothing was kept. Raises grpc.aio.AioRpcError."""
+        reply = await self._delete(pb.DeleteUserRequest(user_id=user_id), timeout=self._timeout)
+        return bool(reply.existed)
+
+    def _method(self, name: str, request: Any, response: Any) -> Any:
+        return self._channel.unary_unary(
+            f"{_METHOD}{name}",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )

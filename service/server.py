@@ -1,0 +1,179 @@
+"""The composition root: everything that lives as long as the server is made, started and stopped here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from meta.policy import Policy
+from service import history
+from service.batching import Batcher
+from service.embedded import EmbeddedStore
+from service.errors import StartupError, StoreUnavailableError
+from service.metrics import Metrics
+from service.ranker import Query, Ranker
+from service.servicer import SERVICE, Servicer
+from service.settings import MAX_HISTORY, ServerSettings, StoreSettings
+from service.store import Store, connect, shown
+from service.writer import Writer
+
+_LOG = logging.getLogger("quickstudy")
+DEFAULT_CAP = 64
+
+
+def serve(settings: ServerSettings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; prints `serving on HOST:PORT` when ready.
+
+    Raises:
+        StartupError: a port is taken, the store is away, the data directory is in use.
+        PolicyError: the policy folder cannot be used.
+    """
+    policy = Policy.load(settings.policy)
+    if sys.platform == "win32":
+        asyncio.run(_serve(settings, policy))
+    else:
+        import uvloop
+
+        uvloop.run(_serve(settings, policy))
+
+
+async def _serve(settings: ServerSettings, policy: Policy) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with running(settings, policy) as port:
+        print(f"serving on {settings.host}:{port}", flush=True)
+        await stop.wait()
+        _LOG.info("draining for at most %g s", settings.drain_s)
+
+
+@asynccontextmanager
+async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int]:
+    """A started server on its gRPC port; on leaving, calls drain, the backlog is written, the store stops."""
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        _check_free(settings.host, settings.port)
+        store = await _open_store(settings, policy, metrics, stack)
+        decisions = settings.decisions
+        writer = Writer(
+            store,
+            metrics,
+            shards=decisions.shards,
+            cap=decisions.cap,
+            backlog=decisions.backlog,
+            linger_s=decisions.linger_s,
+        )
+        writer.start()
+        stack.push_async_callback(writer.close)
+        ranker = Ranker(policy, store, writer, metrics)
+        batch = settings.batch
+        batcher = Batcher[Query, bytes](
+            ranker.run,
+            window_s=batch.window_s,
+            max_users=batch.max_users,
+            max_cost=batch.max_candidates,
+            max_waiting=batch.max_waiting,
+        )
+        metrics.busy.set_function(lambda: batcher.load.busy)
+        _warm_up(policy)
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server.add_generic_rpc_handlers((Servicer(policy, store, batcher, metrics).handlers(),))
+        healthy = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        port = _bind(server, settings.host, settings.port)
+        _expose_metrics(settings, metrics, stack)
+        await server.start()
+        for service in ("", SERVICE):
+            await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
+        try:
+            yield port
+        finally:
+            await healthy.enter_graceful_shutdown()
+            await server.stop(settings.drain_s)
+
+
+async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics, stack: AsyncExitStack) -> Store:
+    kept = settings.store
+    if settings.redis is None:
+        embedded = EmbeddedStore(settings.data_dir, kept.fsync, kept.binary)
+        embedded.start()
+        stack.callback(embedded.stop)
+        url = embedded.url
+    else:
+        url = settings.redis
+    try:
+        redis = connect(url)
+    except ValueError as error:
+        raise StartupError(f"redis must be a redis://, rediss:// or unix:// URL, got {shown(url)!r}") from error
+    store = Store(
+        redis,
+        metrics,
+        prefix=kept.prefix,
+        cap=history_cap(kept, policy),
+        history_ttl_s=kept.history_ttl_s,
+        copy_ttl_s=kept.copy_ttl_s,
+        read_timeout_s=kept.read_timeout_s,
+        write_timeout_s=kept.write_timeout_s,
+    )
+    stack.push_async_callback(store.close)
+    try:
+        await store.start()
+    except StoreUnavailableError as error:
+        raise StartupError(f"no Redis at {shown(url)}: {error}") from error
+    return store
+
+
+def history_cap(settings: StoreSettings, policy: Policy) -> int:
+    """Events kept of each user: as set, else what the policy sees but no less than 64, at most 128."""
+    return settings.history_cap or min(MAX_HISTORY, max(DEFAULT_CAP, policy.manifest.history_cap))
+
+
+def _check_free(host: str, port: int) -> None:
+    """Refuses a taken port in one line; gRPC's own attempt would add pages to the log."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartupError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+
+
+def _bind(server: grpc.aio.Server, host: str, port: int) -> int:
+    try:
+        return server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError as error:
+        raise StartupError(f"cannot listen on {host}:{port}; choose another port") from error
+
+
+def _expose_metrics(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> None:
+    _check_free(settings.host, settings.metrics_port)
+    httpd, thread = start_http_server(settings.metrics_port, settings.host, metrics.registry)
+    _LOG.info("metrics on http://%s:%d/metrics", settings.host, httpd.server_port)
+    stack.callback(thread.join)
+    stack.callback(httpd.server_close)
+    stack.callback(httpd.shutdown)
+
+
+def _warm_up(policy: Policy) -> None:
+    """Computes once what the first request will need: caches fill, lazy imports happen, before anybody waits."""
+    value = bytes(7) + b"\0" + history.pack("warm-up", 0, policy.catalogue.ids[0], 1.0, "", 0)
+    events = history.decode([value], policy.catalogue).events
+    u = policy.adapt(events).u
+    one = np.ones(1, np.int64)
+    for candidates in (None, np.zeros((1, 1), np.int32)):
+        policy.rank(
+            u, events, candidates, slate_size=one, temperature=np.zeros(1, np.float32), seed=one.astype(np.uint64)
+        )

@@ -1,0 +1,129 @@
+"""The four calls of the contract: check, one call into the room below, reply."""
+
+from __future__ import annotations
+
+import time
+from time import perf_counter
+from typing import Any
+
+import grpc
+import numpy as np
+
+from meta.policy import Policy
+from protos.quickstudy.v1 import recommender_pb2 as pb
+from service import copies, decisions, history
+from service.batching import Batcher
+from service.interceptors import Context, deadline, method_handler
+from service.metrics import Metrics
+from service.ranker import Query
+from service.store import Store
+from service.validation import check_events, check_recommend, check_user_id, event_problem, time_ms
+
+SERVICE = "quickstudy.v1.Recommender"
+_RESULTS = {"1": pb.EVENT_RESULT_ADDED, "2": pb.EVENT_RESULT_DUPLICATE, "3": pb.EVENT_RESULT_TOO_OLD}
+_NAMES = {
+    pb.EVENT_RESULT_ADDED: "added",
+    pb.EVENT_RESULT_DUPLICATE: "duplicate",
+    pb.EVENT_RESULT_TOO_OLD: "too_old",
+    pb.EVENT_RESULT_REJECTED: "rejected",
+}
+
+
+class Servicer:
+    """The handlers of service Recommender; each returns a serialized reply or raises a ServiceError."""
+
+    def __init__(self, policy: Policy, store: Store, batcher: Batcher[Query, bytes], metrics: Metrics) -> None:
+        self._policy = policy
+        self._store = store
+        self._batcher = batcher
+        self._metrics = metrics
+        self._new_ids = decisions.new_ids()
+
+    def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """All methods, wrapped, as grpc.aio takes them."""
+        metrics = self._metrics
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Recommend": method_handler(
+                    "Recommend", self.recommend, lambda raw: (pb.RecommendRequest.FromString(raw), raw), metrics
+                ),
+                "RecordEvents": method_handler(
+                    "RecordEvents", self.record_events, pb.RecordEventsRequest.FromString, metrics
+                ),
+                "GetUser": method_handler("GetUser", self.get_user, pb.GetUserRequest.FromString, metrics),
+                "DeleteUser": method_handler("DeleteUser", self.delete_user, pb.DeleteUserRequest.FromString, metrics),
+            },
+        )
+
+    async def recommend(self, received: tuple[pb.RecommendRequest, bytes], context: Context) -> bytes:
+        """Ranks; the request comes with its own bytes, which the decision log keeps."""
+        request, raw = received
+        check_recommend(request)
+        query = Query.of(request, raw, next(self._new_ids))
+        cost = len(request.candidate_ids) or len(self._policy.catalogue)
+        return await self._batcher.submit(query, cost, deadline(context, perf_counter()))
+
+    async def record_events(self, request: pb.RecordEventsRequest, context: Context) -> bytes:
+        """Adds the events that keep the rules, each user's in one step; says what became of each event."""
+        check_events(request)
+        now_ms = time.time_ns() // 1_000_000
+        problems = [event_problem(event, now_ms) for event in request.events]
+        packed: dict[str, list[bytes]] = {}
+        for event, problem in zip(request.events, problems, strict=True):
+            if not problem:
+                at = time_ms(event) if event.HasField("time") else now_ms
+                record = history.pack(
+                    event.event_id, at, event.item_id, event.reward, event.decision_id, event.position
+                )
+                packed.setdefault(event.user_id, []).append(record)
+        appended = await self._store.append({u: b"".join(records) for u, records in packed.items()}) if packed else {}
+        results = {user_id: iter(done.results) for user_id, done in appended.items()}
+        statuses = [
+            pb.EventStatus(result=pb.EVENT_RESULT_REJECTED, reason=problem)
+            if problem
+            else pb.EventStatus(result=_RESULTS[next(results[event.user_id])])
+            for event, problem in zip(request.events, problems, strict=True)
+        ]
+        self._count(request, statuses)
+        return pb.RecordEventsResponse(statuses=statuses).SerializeToString()
+
+    async def get_user(self, request: pb.GetUserRequest, context: Context) -> bytes:
+        """Shows history and copy."""
+        check_user_id(request.user_id)
+        values, cached = await self._store.read([request.user_id])
+        records = history.records(values[0])
+        catalogue = self._policy.catalogue
+        watermark = int.from_bytes((values[0] or b"")[: history.HEADER], "little")
+        reply = pb.GetUserResponse(watermark=watermark)
+        for record, row, at in zip(
+            records.tolist(), catalogue.rows_of_hashes(records["item"]), history.times(records).tolist(), strict=True
+        ):
+            event = reply.events.add(
+                event_hash=record[0],
+                item_id=catalogue.ids[row] if row >= 0 else "",
+                item_hash=record[3],
+                reward=record[4],
+                position=record[6],
+            )
+            event.time.FromMilliseconds(at)
+        if cached[0] is not None and len(cached[0]) >= 2 * history.HEADER:
+            marks = np.frombuffer(cached[0][: 2 * history.HEADER], "<u8").tolist()
+            version = f"{marks[0]:016x}"
+            found = copies.decode(cached, np.array([watermark], np.uint64), self._policy.version, self._policy.prior(1))
+            reply.copy.CopyFrom(
+                pb.CopyStatus(present=True, current=bool(found.current[0]), policy_version=version, watermark=marks[1])
+            )
+        return reply.SerializeToString()
+
+    async def delete_user(self, request: pb.DeleteUserRequest, context: Context) -> bytes:
+        """Erases history and copy."""
+        check_user_id(request.user_id)
+        return pb.DeleteUserResponse(existed=await self._store.erase(request.user_id)).SerializeToString()
+
+    def _count(self, request: pb.RecordEventsRequest, statuses: list[pb.EventStatus]) -> None:
+        for status in statuses:
+            self._metrics.events.labels(_NAMES[status.result]).inc()
+        items = [e.item_id for e, s in zip(request.events, statuses, strict=True) if s.result == pb.EVENT_RESULT_ADDED]
+        if unknown := int((self._policy.catalogue.rows(items) < 0).sum()):
+            self._metrics.unknown_items.labels("RecordEvents").inc(unknown)

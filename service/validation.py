@@ -1,0 +1,96 @@
+"""The rules of the contract for every field, written by hand: the hot request costs microseconds."""
+
+from __future__ import annotations
+
+import math
+
+from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.errors import InvalidFieldError
+
+MAX_ID_BYTES = 256
+MAX_EVENT_ID_BYTES = 128
+MAX_DECISION_ID_BYTES = 128
+MAX_CANDIDATES = 10_000
+MAX_SLATE = 100
+DEFAULT_SLATE = 10
+MAX_EVENTS = 1_000
+MAX_FUTURE_MS = 5 * 60_000
+_MODES = (pb.MODE_UNSPECIFIED, pb.MODE_GREEDY, pb.MODE_EXPLORE)
+
+
+def check_recommend(request: pb.RecommendRequest) -> None:
+    """Checks all but the lengths of candidate ids, which `check_unknown` does for the few that the catalogue lacks.
+
+    Raises:
+        InvalidFieldError: the first field that breaks a rule.
+    """
+    check_user_id(request.user_id)
+    if (n := len(request.candidate_ids)) > MAX_CANDIDATES:
+        raise InvalidFieldError("candidate_ids", f"must hold 0..{MAX_CANDIDATES:,} ids, got {n:,}")
+    if request.slate_size > MAX_SLATE:
+        raise InvalidFieldError(
+            "slate_size", f"must be in 1..{MAX_SLATE}, or 0 for {DEFAULT_SLATE}, got {request.slate_size}"
+        )
+    if request.mode not in _MODES:
+        raise InvalidFieldError("mode", f"must be one of 0..{len(_MODES) - 1}, got {request.mode}")
+    if (n := len(request.excluded_ids)) > MAX_CANDIDATES:
+        raise InvalidFieldError("excluded_ids", f"must hold 0..{MAX_CANDIDATES:,} ids, got {n:,}")
+    if request.decision_id and (size := _size(request.decision_id)) > MAX_DECISION_ID_BYTES:
+        raise InvalidFieldError("decision_id", f"must have 0..{MAX_DECISION_ID_BYTES} bytes, got {size:,}")
+
+
+def check_unknown(unknown: list[str]) -> None:
+    """Checks candidates that the catalogue does not know; those that it knows have the right length.
+
+    Raises:
+        InvalidFieldError: one is empty or too long.
+    """
+    for item_id in unknown:
+        if problem := id_problem(item_id, MAX_ID_BYTES):
+            raise InvalidFieldError("candidate_ids", problem.replace("must have", "must have ids of"))
+
+
+def check_user_id(user_id: str) -> None:
+    """Raises InvalidFieldError unless the id has 1 to 256 bytes."""
+    if problem := id_problem(user_id, MAX_ID_BYTES):
+        raise InvalidFieldError("user_id", problem)
+
+
+def check_events(request: pb.RecordEventsRequest) -> None:
+    """Raises InvalidFieldError unless the call holds 1 to 1,000 events."""
+    if not 1 <= (n := len(request.events)) <= MAX_EVENTS:
+        raise InvalidFieldError("events", f"must hold 1..{MAX_EVENTS:,} events, got {n:,}")
+
+
+def event_problem(event: pb.Event, now_ms: int) -> str:
+    """The first rule that an event breaks, with field and value; empty where it breaks none."""
+    for name, limit in (("event_id", MAX_EVENT_ID_BYTES), ("user_id", MAX_ID_BYTES), ("item_id", MAX_ID_BYTES)):
+        if problem := id_problem(getattr(event, name), limit):
+            return f"{name} {problem}"
+    if not math.isfinite(event.reward):
+        return f"reward must be finite, got {event.reward}"
+    if event.decision_id and (size := _size(event.decision_id)) > MAX_DECISION_ID_BYTES:
+        return f"decision_id must have 0..{MAX_DECISION_ID_BYTES} bytes, got {size:,}"
+    if event.position > MAX_SLATE:
+        return f"position must be in 0..{MAX_SLATE}, got {event.position}"
+    if event.HasField("time"):
+        if event.time.seconds < 0 or not 0 <= event.time.nanos < 1_000_000_000:
+            return f"time must be a valid time since 1970, got {event.time.seconds} s {event.time.nanos} ns"
+        if (ahead := time_ms(event) - now_ms) > MAX_FUTURE_MS:
+            return f"time must be at most {MAX_FUTURE_MS // 1000} s in the future, got {ahead / 1000:.0f} s"
+    return ""
+
+
+def time_ms(event: pb.Event) -> int:
+    """The event's time in milliseconds since 1970."""
+    return int(event.time.seconds * 1000 + event.time.nanos // 1_000_000)
+
+
+def id_problem(text: str, limit: int) -> str:
+    """What is wrong with an id of at most `limit` bytes; empty where nothing is."""
+    size = _size(text)
+    return "" if 1 <= size <= limit else f"must have 1..{limit} bytes, got {size:,}"
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

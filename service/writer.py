@@ -1,0 +1,113 @@
+"""Writes copies and decisions after the reply has left: bounded, in few round trips, never lost silently."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from service.decisions import STREAM
+from service.errors import StoreUnavailableError
+from service.metrics import Metrics
+from service.store import FreshCopy, Store
+
+_AT_ONCE = 256
+_PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_LOG = logging.getLogger("quickstudy")
+
+
+class Writer:
+    """One task that empties two bounded queues into the store and tries again while the store is away.
+
+    Decisions are written at least once: a write whose answer was lost is repeated.
+
+    Args:
+        store: where to.
+        shards: number of streams, used in turn.
+        cap: decisions kept over all streams, approximately.
+        backlog: entries that may wait; of what comes then, the newest are given up, counted and logged.
+        linger_s: wait for company, seconds.
+    """
+
+    def __init__(
+        self, store: Store, metrics: Metrics, *, shards: int = 4, cap: int = 100_000, backlog: int, linger_s: float
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._shards = shards
+        self._cap = max(1, cap // shards)
+        self._backlog = backlog
+        self._linger = linger_s
+        self._copies: deque[FreshCopy] = deque()
+        self._decisions: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._shard = 0
+        self._overflowing = False
+
+    def start(self) -> None:
+        """Starts the task on the running loop."""
+        self._task = asyncio.create_task(self._run(), name="writer")
+
+    def put(self, copies: Sequence[FreshCopy], decisions: Sequence[bytes]) -> None:
+        """Queues a batch and returns at once."""
+        room = self._backlog - len(self._decisions)
+        self._decisions.extend(decisions[: max(room, 0)])
+        self._copies.extend(copies[: max(self._backlog - len(self._copies), 0)])
+        if lost := len(decisions) - max(room, 0):
+            self._overflow(max(lost, 0))
+        self._wake.set()
+
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Writes what is queued, for at most `timeout_s` seconds, and stops."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._copies or self._decisions:
+                    await self._flush()
+        except (TimeoutError, StoreUnavailableError):
+            self._metrics.lost.labels("decision").inc(len(self._decisions))
+            _LOG.error("the store is away: %d decisions are lost at shutdown", len(self._decisions))
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(self._linger)
+            try:
+                await self._flush()
+                failures = 0
+            except StoreUnavailableError as error:
+                if failures == 0:
+                    _LOG.warning("%s; %d decisions wait", error, len(self._decisions))
+                await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+                failures += 1
+            except Exception:
+                _LOG.exception("a background write failed and is tried again")
+                await asyncio.sleep(_PAUSES_S[-1])
+
+    async def _flush(self) -> None:
+        """Writes the oldest entries of both queues; they stay queued when that fails."""
+        copies = [self._copies[i] for i in range(min(_AT_ONCE, len(self._copies)))]
+        decisions = [self._decisions[i] for i in range(min(_AT_ONCE, len(self._decisions)))]
+        if copies or decisions:
+            await self._store.save(copies, STREAM.format(n=self._shard), decisions, self._cap)
+        for queue, done, kind in ((self._copies, copies, "copy"), (self._decisions, decisions, "decision")):
+            for _ in done:
+                queue.popleft()
+            self._metrics.written.labels(kind).inc(len(done))
+        self._shard = (self._shard + 1) % self._shards
+        if not self._copies and not self._decisions:
+            self._wake.clear()
+            self._overflowing = False
+
+    def _overflow(self, lost: int) -> None:
+        if lost:
+            self._metrics.lost.labels("decision").inc(lost)
+            if not self._overflowing:
+                _LOG.error("the backlog is full: decisions are being lost until the store is back")
+            self._overflowing = True
