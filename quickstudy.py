@@ -1,1 +1,259 @@
-"""The command line."""
+"""The command line: each command parses, makes one call into a room, and prints. Rooms are imported when needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+# One BLAS thread, before numpy loads: a .06 ms product takes 8 ms where threads fight for busy cores.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import typer  # noqa: E402 - after the threads are pinned
+
+from meta.errors import InputError  # noqa: E402 - likewise
+
+if TYPE_CHECKING:
+    from meta.catalogue import Catalogue
+    from meta.dataset import Interactions as Log
+
+app = typer.Typer(
+    help="One meta-learned ranking policy, one small adapted copy of it per user.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+bench = typer.Typer(help="Measure; each benchmark writes benchmarks/results/NAME.json.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Policy = Annotated[Path, typer.Option(help="Policy folder, as `quickstudy train` writes it.")]
+Interactions = Annotated[Path | None, typer.Option(help="Events: user_id,item_id,reward,timestamp; CSV or Parquet.")]
+Items = Annotated[Path | None, typer.Option(help="Items: item_id and any columns; CSV or Parquet.")]
+MovieLens = Annotated[Path | None, typer.Option(help="A MovieLens folder instead; reward 1 for a rating of 4 or more.")]
+Env = Annotated[str | None, typer.Option(help="A simulated world: interest_exploration.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write what is printed to this file too.")]
+Picture = Annotated[Path | None, typer.Option("--png", help="Draw the curves into this file.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for policies, picture and figures.")] = Path("runs/demo"),
+    users: Annotated[int, typer.Option(help="New users who click.", min=2)] = 200,
+    retrain: Annotated[bool, typer.Option(help="Learn anew though the folder holds policies.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Learn on simulated users, serve, let new users click through gRPC, draw the curve."""
+    with clear_errors():
+        from benchmarks import demo as story
+
+        keep(out / "demo.json", story.run(out, users=users, retrain=retrain, seed=seed, command="make demo"))
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder that the policy is written to.")],
+    interactions: Interactions = None,
+    items: Items = None,
+    movielens: MovieLens = None,
+    env: Env = None,
+    adapter: Annotated[str, typer.Option(help="How copies are learnt: maml, ridge, session or frozen.")] = "maml",
+    seed: Seed = 0,
+) -> None:
+    """Meta-train a policy from a log or on simulated users."""
+    with clear_errors():
+        from meta.checkpoint import git_revision
+
+        if env is not None:
+            from meta.trainer import worlds
+
+            progress = worlds.train(world(env, 64), out, adapter=adapter, seed=seed, git_revision=git_revision())
+        else:
+            from meta.trainer import logs
+
+            log, catalogue = read_log(interactions, items, movielens)
+            progress = logs.train(log, catalogue, out, adapter=adapter, seed=seed, git_revision=git_revision())
+        follow(progress, f"training {adapter}")
+        typer.echo(f"policy written to {out}")
+
+
+@app.command()
+def coldstart(
+    policy: Policy,
+    interactions: Interactions = None,
+    items: Items = None,
+    movielens: MovieLens = None,
+    peers: Annotated[bool, typer.Option(help="Tuned EASE, iALS and item-kNN beside it (extra `bench`).")] = False,
+    json_file: Json = None,
+    png: Picture = None,
+) -> None:
+    """Ranking quality for users whom the policy never saw, by number of events."""
+    with clear_errors():
+        from benchmarks import coldstart as measure
+
+        log, catalogue = read_log(interactions, items, movielens)
+        result = measure.judge(policy, log, catalogue, peers=peers)
+        show_table("cold start", result["rows"])
+        keep(json_file, result)
+
+
+@app.command()
+def simulate(
+    policy: Policy,
+    env: Annotated[str, typer.Option(help="A simulated world: interest_exploration.")] = "interest_exploration",
+    users: Annotated[int, typer.Option(help="New users.", min=2)] = 1000,
+    seed: Seed = 1,
+    json_file: Json = None,
+    png: Picture = None,
+) -> None:
+    """Let simulated users meet the policy in process, with baselines and the oracle beside it."""
+    with clear_errors():
+        from simulators import picture, run
+
+        rewards = run.compare(world(env, users), policy, seed)
+        rows = [run.summarise(name, earned) for name, earned in rewards.items()]
+        show_table(f"{env}, {users} users, reward by step", [run.printable(row) for row in rows])
+        if png:
+            picture.draw(rewards, png, title=env)
+        keep(json_file, {"env": env, "users": users, "seed": seed, "rows": [row.as_json() for row in rows]})
+
+
+@app.command()
+def serve(
+    policy: Policy,
+    redis: Annotated[str | None, typer.Option(help="redis://, rediss:// or unix:// URL; none: embedded store.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="gRPC port; 0: any free one.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Prometheus port; 0: any free one.")] = None,
+) -> None:
+    """Answer Recommend and RecordEvents; everything else is set in the environment (QUICKSTUDY_*)."""
+    with clear_errors():
+        from service.server import serve as run_server
+        from service.settings import ServerSettings, from_environment
+
+        given = {"redis": redis, "data_dir": data_dir, "host": host, "port": port, "metrics_port": metrics_port}
+        run_server(from_environment(ServerSettings, policy=policy, **given))
+
+
+@bench.command("demo")
+def bench_demo(seed: Seed = 0) -> None:
+    """The demo from scratch, kept as a result."""
+    with clear_errors(), tempfile.TemporaryDirectory() as out:
+        from benchmarks import demo as story
+        from benchmarks.report import RESULTS
+
+        result = story.run(Path(out), users=200, retrain=True, seed=seed, command="quickstudy bench demo")
+        keep(RESULTS / "demo.json", result)
+        show_claims(result)
+
+
+@bench.command("serve")
+def bench_serve(policy: Annotated[Path | None, typer.Option(help="Policy; none: one is trained.")] = None) -> None:
+    """Throughput and latency of Recommend beside a bare gRPC echo of the same messages."""
+    with clear_errors():
+        from benchmarks import serve as measure
+
+        show_claims(measure.run(policy))
+
+
+@bench.command("coldstart")
+def bench_coldstart(movielens: Annotated[Path, typer.Option(help="A MovieLens folder.")]) -> None:
+    """The default adapter beside tuned peers on user splits that no setting was chosen on."""
+    with clear_errors():
+        from benchmarks import coldstart as measure
+
+        show_claims(measure.run(movielens))
+
+
+@app.command()
+def version() -> None:
+    """The installed version."""
+    from importlib.metadata import version as installed
+
+    typer.echo(installed("quickstudy"))
+
+
+def world(name: str, users: int) -> Any:
+    """A simulated world by name."""
+    from simulators import WORLDS
+
+    if name not in WORLDS:
+        raise typer.BadParameter(f"env must be one of {', '.join(WORLDS)}, got {name!r}")
+    return WORLDS[name](users)
+
+
+def read_log(interactions: Path | None, items: Path | None, movielens: Path | None) -> tuple[Log, Catalogue]:
+    """The log that the options name."""
+    from meta import dataset
+
+    if movielens is not None:
+        return dataset.read_movielens(movielens)
+    if interactions is None or items is None:
+        raise typer.BadParameter("give --interactions and --items, or --movielens, or (to train) --env")
+    return dataset.read(interactions, items)
+
+
+def follow(progress: Iterable[Any], label: str) -> None:
+    """Runs a training generator under a progress bar; its metrics are dataclasses with `iteration` and `iterations`."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[figures]}")) as bar:
+        task = bar.add_task(label, total=None, figures="")
+        for metrics in progress:
+            values = dataclasses.asdict(metrics)
+            done, total = values.pop("iteration"), values.pop("iterations")
+            figures = "  ".join(f"{name} {value:.3f}" for name, value in values.items() if isinstance(value, float))
+            bar.update(task, completed=done, total=total, figures=figures)
+
+
+def show_table(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Prints rows under the names of the first one's columns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(rows)
+    table = Table(*[str(name) for name in rows[0]], title=title)
+    for row in rows:
+        table.add_row(*[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()])
+    Console().print(table)
+
+
+def show_claims(result: Mapping[str, Any]) -> None:
+    """Prints what a benchmark found; exits with 1 where a claim does not hold."""
+    show_table("claims", result["claims"])
+    if not all(claim["holds"] for claim in result["claims"]):
+        raise typer.Exit(1)
+
+
+def keep(path: Path | None, result: Mapping[str, Any]) -> None:
+    """Writes a result as JSON where a file is wanted."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turns an error about what the user gave into one line and exit code 2; any other keeps its traceback."""
+    try:
+        yield
+    except InputError as error:
+        typer.echo(f"quickstudy: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def main() -> None:
+    """The console command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

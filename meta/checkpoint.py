@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from meta.catalogue import Catalogue
+from meta.errors import InputError
 from meta.spec import Spec
 from meta.types import FloatArray
 
@@ -26,7 +28,7 @@ FORMAT = 1
 """Version of the folder's layout; a reader refuses any other."""
 
 
-class PolicyError(ValueError):
+class PolicyError(InputError):
     """A policy folder that cannot be used; the text says which file, which rule, and what to do."""
 
 
@@ -129,6 +131,17 @@ def load(folder: Path) -> Checkpoint:
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyError(f"{folder} holds a damaged catalogue: {error}") from error
     return Checkpoint(manifest, params, catalogue, _version(text, weights))
+
+
+def git_revision() -> str:
+    """The commit of the checkout this code runs from, with a plus where files changed since; "" outside of git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
 def _read(path: Path) -> bytes:
