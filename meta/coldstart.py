@@ -1,10 +1,10 @@
-"""The cold-start curve: how well are users ranked for who were never seen in training, after k = 0, 1, 2, ... events?
+"""The cold-start curve: how well users are ranked for who were never seen in training, after k = 0, 1, 2, ... events.
 
-Protocol. A user takes part who has more than 20 events and likes at least one item after the 20th. The query is the same at
-every k: the items liked after the 20th event. The support is the first k events in time order. The whole catalogue is
-ranked, without the user's first 20 items at every k and for every ranker, so that curves differ by what was learnt from
-the support alone. NDCG@10 has binary gains. Rankers are compared paired over users; intervals come from a bootstrap over
-users, who are resampled with all their appearances in several splits at once.
+Protocol. A user takes part who has more than 20 events and likes an item after the 20th. The query is the same at every
+k: the items liked after the 20th event. The support is the first k events in time order. The whole catalogue is ranked
+without the user's first 20 items, at every k and for every ranker, so that curves differ only by what was learnt from
+the support. NDCG@10 has binary gains. Rankers are compared paired over users; intervals come from a bootstrap over
+users, each drawn with all their appearances in several splits.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def ndcg(shown: IntArray, relevant: Sequence[IntArray]) -> npt.NDArray[np.float6
     best = np.cumsum(discount)
     hits = [np.isin(rows, wanted) for rows, wanted in zip(shown, relevant, strict=True)]
     ideal = [best[min(len(wanted), shown.shape[1]) - 1] for wanted in relevant]
-    return np.asarray(hits, np.float64).reshape(shown.shape) @ discount / np.asarray(ideal)
+    gained: npt.NDArray[np.float64] = np.asarray(hits, np.float64).reshape(shown.shape) @ discount / np.asarray(ideal)
+    return gained
 
 
 def by_scores(scorer: Scorer, top: int = TOP) -> Ranker:

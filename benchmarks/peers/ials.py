@@ -1,0 +1,32 @@
+"""iALS (Hu, Koren & Volinsky 2008) of the library `implicit`, new users folded in by its `recalculate_user`."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import scipy.sparse
+
+from benchmarks.peers.likes import Matrix, of_supports
+from meta.coldstart import Scorer
+from meta.types import BoolArray, FloatArray, IntArray
+
+
+def ials(likes: Matrix, factors: int, penalty: float, alpha: float, seed: int = 0, sweeps: int = 15) -> Scorer:
+    """Score by the product of the folded-in user and item factors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library advises on BLAS threads; the caller has pinned them
+        from implicit.als import AlternatingLeastSquares
+
+        model = AlternatingLeastSquares(
+            factors=factors, regularization=penalty, alpha=alpha, iterations=sweeps, random_state=seed, num_threads=1,
+            use_gpu=False,
+        )  # fmt: skip
+        model.fit(scipy.sparse.csr_matrix(likes), show_progress=False)
+
+    def score(rows: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
+        support = scipy.sparse.csr_matrix(of_supports(rows, rewards, mask, likes.shape[1]))
+        users = model.recalculate_user(np.arange(len(rows)), support)
+        return np.asarray(users @ model.item_factors.T, np.float32)
+
+    return score

@@ -1,0 +1,127 @@
+"""The fair peers: every family tuned on validation users, raw and blended with popularity.
+
+A raw peer shows what is popular to users who have liked nothing yet. A blend adds its scores to popularity in one of
+three ways; family settings, way and weight are chosen together by the mean NDCG@10 over all k on validation users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.peers.ease import ease
+from benchmarks.peers.ials import ials
+from benchmarks.peers.item_knn import item_knn
+from benchmarks.peers.likes import Matrix
+from benchmarks.peers.popularity import chance, popularity
+from meta.coldstart import Queries, Scorer, by_scores, curve, head
+from meta.types import BoolArray, FloatArray, IntArray
+
+Fit = Callable[[Matrix], Scorer]
+
+FAMILIES: dict[str, dict[str, Fit]] = {
+    "EASE": {f"penalty {p}": partial(ease, penalty=p) for p in (100.0, 200.0, 400.0, 800.0, 1600.0)},
+    "iALS": {
+        f"{f} factors, penalty {p}, alpha {a}": partial(ials, factors=f, penalty=p, alpha=a)
+        for f in (8, 16, 32)
+        for p in (3.0, 10.0, 30.0)
+        for a in (1.0, 5.0)
+    },
+    "item-kNN": {
+        f"keep {k}, shrink {s}": partial(item_knn, keep=k, shrink=s) for k in (50, 100, 200) for s in (0.0, 20.0, 50.0)
+    },
+}
+WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A tuned peer: its name in tables, what was chosen, its validation NDCG@10 (mean over k), and its scores."""
+
+    name: str
+    chosen: str
+    validation: float
+    scorer: Scorer
+
+
+def tuned(likes: Matrix, validation: Queries) -> list[Peer]:
+    """Fit and tune every peer: popularity, chance, and each family raw and blended.
+
+    Args:
+        likes: of the training users.
+        validation: users on whom settings are chosen.
+    """
+    count = np.asarray(likes.sum(0))
+    rows = {"popularity": popularity(likes), "random": chance(likes.shape[1], seed=0)}
+    peers = [Peer(name, "", _mean(scorer, validation), scorer) for name, scorer in rows.items()]
+    for family, settings in FAMILIES.items():
+        best: dict[str, Peer] = {}
+        for chosen, fit in settings.items():
+            fitted = fit(likes)
+            remembered = _remember(fitted, validation)
+            for kind, way, blend in blends(count):
+                value = _mean(blend(remembered), validation)
+                name = family if kind == "raw" else f"{family} + popularity"
+                if name not in best or value > best[name].validation:
+                    best[name] = Peer(name, f"{chosen}, {way}", value, blend(fitted))
+        peers += best.values()
+    return peers
+
+
+def blends(count: FloatArray) -> Iterator[tuple[str, str, Callable[[Scorer], Scorer]]]:
+    """Every way to join a peer with popularity: ("raw" or "blend", what it is called, the join)."""
+    yield "raw", "raw", partial(_raw, count=count)
+    log_count = standardise(np.log1p(count)[None])
+    for weight in WEIGHTS:
+        yield "blend", f"log + {weight} z", partial(_blend, prior=log_count, weight=weight, by_user=True)
+        yield (
+            "blend",
+            f"count + {weight} z",
+            partial(_blend, prior=standardise(count[None]), weight=weight, by_user=True),
+        )
+        yield "blend", f"log + {10 * weight} s", partial(_blend, prior=log_count, weight=10 * weight, by_user=False)
+
+
+def standardise(scores: FloatArray) -> FloatArray:
+    """Each row with mean 0 and deviation 1 (all zero where constant)."""
+    spread = scores.std(1, keepdims=True)
+    out: FloatArray = (scores - scores.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    return out
+
+
+def _raw(scorer: Scorer, count: FloatArray) -> Scorer:
+    def score(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
+        informed = np.asarray(mask & (rewards > 0)).any(1, keepdims=True)
+        return np.where(informed, scorer(items, rewards, mask), count)
+
+    return score
+
+
+def _blend(scorer: Scorer, prior: FloatArray, weight: float, by_user: bool) -> Scorer:
+    def score(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
+        own = scorer(items, rewards, mask)
+        blended: FloatArray = prior + weight * (standardise(own) if by_user else own)
+        return blended
+
+    return score
+
+
+def _remember(scorer: Scorer, asked: Queries) -> Scorer:
+    """The same scores for validation users, each support length scored once."""
+    known: dict[int, FloatArray] = {}
+
+    def score(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
+        k = items.shape[1]
+        if k not in known:
+            events = head(asked.events, k)
+            known[k] = scorer(events.item, events.reward, events.mask)
+        return known[k]
+
+    return score
+
+
+def _mean(scorer: Scorer, asked: Queries) -> float:
+    return float(curve(by_scores(scorer), asked).ndcg.mean())

@@ -1,0 +1,96 @@
+"""The cold-start protocol: NDCG by hand, who takes part, and what intervals say."""
+
+import math
+
+import numpy as np
+import pytest
+
+from meta.coldstart import by_scores, curve, exposure, head, interval, ndcg, queries
+from meta.tasks import Sequences
+from meta.types import BoolArray, FloatArray, IntArray
+
+
+def _log() -> Sequences:
+    """User 0 has 22 events, user 1 exactly 20, user 2 likes nothing later, user 3 likes again only an item seen before."""
+    lengths = [22, 20, 21, 21]
+    item = np.concatenate([np.arange(22), np.arange(20), np.arange(21), [*range(20), 5]]).astype(np.int32)
+    reward = np.ones(len(item), np.float32)
+    reward[22 + 20 + 20] = 0
+    return Sequences(
+        np.cumsum([0, *lengths]), item, reward, np.zeros(len(item), np.int64), tuple("abcd"), items=30
+    )
+
+
+def test_ndcg_by_hand() -> None:
+    """Hits at ranks 1 and 3 of three relevant rows: (1 + 1/2) / (1 + 1/log2 3 + 1/2)."""
+    shown = np.array([[7, 1, 8, 2]])
+    assert [pytest.approx(1.5 / (1 + 1 / math.log2(3) + 0.5))] == ndcg(shown, [np.array([7, 8, 9])]).tolist()
+
+
+def test_a_perfect_short_list_is_one() -> None:
+    """With fewer relevant rows than positions, all of them on top is 1; none shown is 0."""
+    assert [1.0, 0.0] == ndcg(np.array([[4, 1, 2], [1, 2, 3]]), [np.array([4]), np.array([9])]).tolist()
+
+
+def test_only_users_with_something_to_find_take_part() -> None:
+    """A user takes part with more than 20 events and a new liked item after the 20th."""
+    asked = queries(_log(), np.arange(4))
+    assert [0] == asked.users.tolist()
+    assert [[20, 21]] == [rows.tolist() for rows in asked.relevant]
+    assert list(range(20)) == asked.events.item[0].tolist()
+
+
+def test_head_keeps_the_first_events() -> None:
+    """The support at k holds k events, and none at 0."""
+    events = queries(_log(), np.arange(4)).events
+    assert ([0, 1, 2], [3]) == (head(events, 3).item[0].tolist(), head(events, 3).length.tolist())
+    assert (1, 0) == head(events, 0).item.shape
+
+
+def test_the_support_is_all_that_differs_between_ks() -> None:
+    """A scorer that finds the query once it sees two events scores 0 before and 1 from then on."""
+
+    def scorer(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
+        scores = np.tile(-np.arange(30.0), (len(items), 1))
+        if mask.shape[1] >= 2:
+            scores[:, 20:22] = 1.0
+        else:
+            scores[:, 20:22] = -99.0
+        return scores
+
+    result = curve(by_scores(scorer, top=5), queries(_log(), np.arange(4)), ks=(0, 1, 2, 20))
+    assert [[0.0, 0.0, 1.0, 1.0]] == result.ndcg.tolist()
+    assert not np.isin(result.shown, np.arange(20)).any()
+
+
+def test_ties_ignore_the_order_of_the_catalogue() -> None:
+    """A scorer without an opinion does not show the first rows."""
+    rank = by_scores(lambda items, rewards, mask: np.zeros((len(items), 1000)))
+    events = queries(_log(), np.arange(4)).events
+    rows = rank(events, events.item)[0]
+    assert 10 == len(set(rows.tolist()))
+    assert rows.mean() > 100
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    """A NaN would sort anywhere; it is an error."""
+    rank = by_scores(lambda items, rewards, mask: np.full((len(items), 30), np.nan))
+    events = queries(_log(), np.arange(4)).events
+    with pytest.raises(ValueError, match="scores must be finite, got 30"):
+        rank(events, events.item)
+
+
+def test_intervals_cover_the_mean_and_know_their_clusters() -> None:
+    """The same user ten times over is one observation: the interval is wider than with ten users."""
+    values = np.repeat(np.random.default_rng(0).normal(1.0, 1.0, 40), 10)
+    alone = interval(values, np.arange(400))
+    clustered = interval(values, np.repeat(np.arange(40), 10))
+    assert alone.low < alone.mean < alone.high
+    assert clustered.high - clustered.low > 2.5 * (alone.high - alone.low)
+    assert clustered == interval(values, np.repeat(np.arange(40), 10))
+
+
+def test_exposure_of_one_item_to_all() -> None:
+    """One of four items shown to everybody: a quarter covered, Gini 3/4, novelty -log2 of its share."""
+    told = exposure(np.zeros((5, 1), np.int64), np.array([3.0, 0.0, 0.0, 0.0]))
+    assert {"coverage": 0.25, "novelty": pytest.approx(-math.log2(4 / 7)), "gini": pytest.approx(0.75)} == told
