@@ -13,7 +13,8 @@ from meta.types import BoolArray, FloatArray, IntArray
 def first_showings(slate: IntArray) -> BoolArray:
     """Where an item stands for the first time in its slate [B, K]: one shown twice draws no more clicks than once."""
     same = slate[:, :, None] == slate[:, None, :]
-    return ~np.tril(same, -1).any(-1)
+    first: BoolArray = ~np.tril(same, -1).any(-1)
+    return first
 
 
 def probabilities(appeal: FloatArray, no_choice: float, shown: BoolArray) -> FloatArray:
@@ -30,7 +31,8 @@ def probabilities(appeal: FloatArray, no_choice: float, shown: BoolArray) -> Flo
     logits = np.where(shown, appeal, -np.inf)
     peak = np.maximum(logits.max(-1, keepdims=True), no_choice)
     odds = np.exp(logits - peak)
-    return odds / (np.exp(no_choice - peak) + odds.sum(-1, keepdims=True))
+    chances: FloatArray = odds / (np.exp(no_choice - peak) + odds.sum(-1, keepdims=True))
+    return chances
 
 
 def choose(chances: FloatArray, rng: np.random.Generator) -> IntArray:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from meta.policy import Policy
 from meta.types import FloatArray
+from simulators.agents.best_constant import BestConstant
+from simulators.agents.beta_thompson import BetaThompson
+from simulators.agents.oracle import Oracle
+from simulators.agents.policy import PolicyAgent
 from simulators.agents.port import Agent, JudgedWorld
+from simulators.agents.random import Random
 
 STEPS = (0, 1, 2, 5, 10, 20, 40)
 """Steps that tables show: the first few, where a new user is hardest, then twice as far each time."""
@@ -79,6 +86,16 @@ def run(world: JudgedWorld, agent: Agent, seed: int) -> FloatArray:
     return np.stack(rewards, 1)
 
 
+def compare(world: JudgedWorld, policy: Path, seed: int) -> dict[str, FloatArray]:
+    """Let the same users meet the policy of a folder and everyone it is judged by: rewards [B, steps] by agent."""
+    loaded = Policy.load(policy)
+    agents: list[Agent] = [PolicyAgent(loaded)]
+    if loaded.spec.adapter != "frozen":
+        agents.append(PolicyAgent(loaded, name="frozen", frozen=True))
+    agents += [BestConstant(), Random(), BetaThompson(), Oracle()]
+    return {agent.name: run(world, agent, seed) for agent in agents}
+
+
 def summarise(agent: str, rewards: FloatArray, steps: Sequence[int] = STEPS) -> Row:
     """Sum up rewards [B, G] by step, leaving out steps past the end."""
     length = rewards.shape[1]
@@ -92,6 +109,14 @@ def summarise(agent: str, rewards: FloatArray, steps: Sequence[int] = STEPS) -> 
         kept,
         tuple(_mean(rewards[:, step]) for step in kept),
     )
+
+
+def printable(row: Row) -> dict[str, str]:
+    """Return the cells of a row by column, means with half of their 95% intervals."""
+    late = "late" if row.steps[-1] < LATE else f"from step {LATE}"
+    cells = {f"step {step}": mean for step, mean in zip(row.steps, row.by_step, strict=True)}
+    cells |= {"all steps": row.overall, late: row.late}
+    return {"agent": row.agent} | {name: f"{m.value:.3f} ±{m.high - m.value:.3f}" for name, m in cells.items()}
 
 
 def _mean(values: FloatArray) -> Mean:

@@ -1,8 +1,8 @@
 """Meta-training in a world: meet users, remember their episodes, learn to infer their taste and to plan by it.
 
 One iteration lets fresh users click through the current policy with exploration, puts their episodes into the replay
-memory, and takes a few gradient steps. A gradient step draws episodes and a block of consecutive steps; one forward pass
-adapts to every prefix that ends in the block, so each step of it is the query of the history before it. The loss is
+memory, and takes a few gradient steps. A gradient step draws episodes and a block of consecutive steps; one forward
+pass adapts to every prefix that ends in the block, so each step is the query of the history before it. The loss is
 
     cross-entropy of the users' choices + td_weight * Huber(V(s) + clicked * Adv(s, a) - y),
 
@@ -28,7 +28,7 @@ from meta.experience import Episodes, ReplayMemory, World, history
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores, slate_value
 from meta.spec import Spec
 from meta.td import huber, lambda_returns
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Array, Events, FloatArray, IntArray
 
 Tensors = dict[str, torch.Tensor]
 
@@ -74,14 +74,14 @@ class Settings:
     temperatures: tuple[float, ...] = (0.0, 0.3, 0.6, 1.0)
     width: int = 16
     hidden: int = 32
-    tower: int = 32
+    tower: int = 0
     steps: int = 3
     history: int = 128
 
 
 FASTER = {"item.": 3.0, "maml.rate": 5.0, "evidence.decay": 5.0}
-"""Parameters by the start of their name whose step size is a multiple of the others' (Adam ignores the gradient's scale,
-so this equals a larger output scale)."""
+"""Parameters by the start of their name whose step size is a multiple of the others': as Adam ignores the scale of the
+gradient, this equals a larger scale of their outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ def train(
         seed: decides parameters, users, exploration and replay.
         settings: how to train.
         git_revision: of the code, for the manifest.
+
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
@@ -140,7 +141,9 @@ def train(
     world.reset(seed=seed)
     for iteration in range(how.iterations):
         epsilon = _epsilon(iteration / how.iterations, how)
-        episodes = meet(world, _numpy(params), spec, rng, epsilon=epsilon, temperatures=how.temperatures)
+        episodes = meet(
+            world, catalogue.features, _numpy(params), spec, rng, epsilon=epsilon, temperatures=how.temperatures
+        )
         memory.add(episodes)
         losses = []
         for _ in range(how.updates):
@@ -151,7 +154,7 @@ def train(
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"the loss is {loss.item()} in iteration {iteration + 1}; lower the rate")
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
             torch.nn.utils.clip_grad_norm_(params.values(), how.clip)
             optimiser.step()
             schedule.step()
@@ -162,15 +165,18 @@ def train(
         choice, td = np.mean(losses, 0).tolist()
         yield Metrics(iteration + 1, how.iterations, float(episodes.reward.mean()), choice, td, epsilon)
     learnt = _numpy(params)
-    final = meet(world, learnt, spec, rng, epsilon=0.0, temperatures=(0.0,))
+    final = meet(world, catalogue.features, learnt, spec, rng, epsilon=0.0, temperatures=(0.0,))
     trained_on = {"kind": "world", "name": world.name, "users": how.iterations * world.num_envs, "seed": seed}
     metrics = {"reward_per_step": float(final.reward.mean()), "choice_loss": choice, "td_loss": td}
-    manifest = Manifest(spec, trained_on=trained_on | {"settings": asdict(how)}, metrics=metrics, git_revision=git_revision)
+    manifest = Manifest(
+        spec, trained_on=trained_on | {"settings": asdict(how)}, metrics=metrics, git_revision=git_revision
+    )
     save(out, manifest, learnt, catalogue)
 
 
 def meet(
     world: World,
+    features: FloatArray,
     params: Mapping[str, FloatArray],
     spec: Spec,
     rng: np.random.Generator,
@@ -181,10 +187,11 @@ def meet(
     """Let new users of `world` click through one episode under the policy of `params`, in numpy.
 
     Args:
+        features: float32 [N, F], the world's catalogue.
         epsilon: chance that a slate position is filled at random.
         temperatures: of the draw, in standard deviations of a request's scores; user i takes the i-th, over and over.
     """
-    table = q_network.items(params, spec, world.catalogue().features)
+    table = q_network.items(params, spec, features)
     users, size = world.num_envs, world.slate_size
     offer = np.zeros((users, world.steps + 1, world.candidates), np.int32)
     slate = np.zeros((users, world.steps, size), np.int32)
@@ -272,8 +279,8 @@ def _next_values(
 
 
 def _values(
-    params: Mapping[str, FloatArray] | Tensors, belief: q_network.Belief, table: q_network.ItemTable, rows: IntArray
-) -> tuple[torch.Tensor, torch.Tensor]:
+    params: Mapping[str, Array], belief: q_network.Belief, table: q_network.ItemTable, rows: Array
+) -> tuple[Array, Array]:
     """Return choice logits and advantages of the items in `rows` [B, P, C]."""
     return (
         q_network.choice_logits(belief, table.e_v[rows], table.b_v[rows]),
@@ -282,14 +289,15 @@ def _values(
 
 
 def _prefixes(belief: q_network.Belief, some: slice) -> q_network.Belief:
-    return q_network.Belief(
-        belief.u[:, some], belief.taste_v[:, some], belief.taste_q[:, some], belief.value[:, some]
-    )
+    return q_network.Belief(belief.u[:, some], belief.taste_v[:, some], belief.taste_q[:, some], belief.value[:, some])
 
 
 def _torch_events(events: Events) -> Events:
     return Events(
-        *(torch.from_numpy(x) for x in (events.item, events.reward, events.group, events.mask, events.length, events.time_ms))
+        *(
+            torch.from_numpy(x)
+            for x in (events.item, events.reward, events.group, events.mask, events.length, events.time_ms)
+        )
     )
 
 
