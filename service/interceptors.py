@@ -13,7 +13,11 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2, message
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import (  # type: ignore[import-untyped] # googleapis-common-protos ships no marker
+    code_pb2,
+    error_details_pb2,
+    status_pb2,
+)
 
 from service.errors import (
     ExpiredError,

@@ -89,7 +89,7 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         _warm_up(policy)
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers((Servicer(policy, store, batcher, metrics).handlers(),))
-        healthy = health.aio.HealthServicer()
+        healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         port = _bind(server, settings.host, settings.port)

@@ -89,7 +89,7 @@ class Store:
         """Histories and copies of users, in their order, None where there is none."""
         keys = [key for user_id in user_ids for key in self.keys(user_id)]
         async with self._watched("read", self._read_timeout):
-            values = await self._redis.execute_command("MGET", *keys)
+            values = await self._command("MGET", *keys)
         return values[0::2], values[1::2]
 
     async def append(self, events: Mapping[str, bytes]) -> dict[str, Appended]:
@@ -108,7 +108,7 @@ class Store:
     async def erase(self, user_id: str) -> bool:
         """Removes history and copy at once; false where there was nothing."""
         async with self._watched("erase", self._write_timeout):
-            return bool(await self._redis.execute_command("UNLINK", *self.keys(user_id)))
+            return bool(await self._command("UNLINK", *self.keys(user_id)))
 
     async def save(self, copies: Sequence[FreshCopy], stream: str, decisions: Sequence[bytes], cap: int) -> None:
         """Keeps copies whose history has not moved on, and appends decisions to a stream of about `cap` entries."""
@@ -136,12 +136,15 @@ class Store:
     async def _pipeline(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
         if len(calls) == 1:  # a plain command costs less than a pipeline of one
             name, keys, arguments = calls[0]
-            return [await self._redis.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *arguments)]
+            return [await self._command("EVALSHA", self._shas[name], len(keys), *keys, *arguments)]
         async with self._redis.pipeline(transaction=False) as pipeline:
             for name, keys, arguments in calls:
                 pipeline.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *arguments)
             replies: list[Any] = await pipeline.execute()
         return replies
+
+    async def _command(self, *parts: Any) -> Any:
+        return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # redis types it nowhere
 
     @asynccontextmanager
     async def _watched(self, operation: str, timeout_s: float) -> AsyncIterator[None]:

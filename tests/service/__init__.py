@@ -1,0 +1,1 @@
+"""Tests of the service: real Valkey, real gRPC over a socket."""

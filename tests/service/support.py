@@ -1,0 +1,100 @@
+"""What the service tests share: a small real policy folder, and the real server as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from meta import q_network
+from meta.catalogue import Catalogue
+from meta.checkpoint import Manifest, save
+from meta.spec import Spec
+from service.embedded import EmbeddedStore
+
+ROOT = Path(__file__).parents[2]
+_START = """
+import logging
+from pathlib import Path
+from service.server import serve
+from service.settings import ServerSettings, from_environment
+logging.basicConfig(level=logging.INFO)
+serve(from_environment(ServerSettings))
+"""
+
+
+def make_policy(folder: Path, items: int = 120, temperature: float = 0.5, **spec: object) -> Path:
+    """Writes a real policy folder with drawn, untrained weights over items "i0", "i1", ... and returns it."""
+    rng = np.random.default_rng(7)
+    features = rng.standard_normal((items, 8)).astype(np.float32)
+    catalogue = Catalogue.from_features([f"i{n}" for n in range(items)], features, [f"f{n}" for n in range(8)])
+    shape = Spec(items=items, features=8, **{"width": 16, "hidden": 8, "adapter": "maml", **spec})  # type: ignore[arg-type]
+    save(folder, Manifest(spec=shape, temperature=temperature), q_network.init(shape, rng), catalogue)
+    return folder
+
+
+@dataclass
+class Server:
+    """A running server process."""
+
+    process: subprocess.Popen[str]
+    target: str
+    data_dir: Path
+    metrics_port: int
+
+    def kill(self) -> None:
+        """Kills the process as `kill -9` does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Asks the process to drain and returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def metrics(self) -> dict[str, float]:
+        """The samples of /metrics by name with labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as page:
+            lines = page.read().decode().splitlines()
+        return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}
+
+
+def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
+    """Starts the server on free ports and waits for its ready line.
+
+    Raises:
+        RuntimeError: it ended instead; the text is what it wrote.
+    """
+    given = {"POLICY": str(policy), "DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0", **environment}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _START],
+        cwd=ROOT,
+        env=os.environ | {f"QUICKSTUDY_{name}": value for name, value in given.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    ready = process.stdout.readline().strip()
+    if not ready.startswith("serving on "):
+        raise RuntimeError(process.communicate()[1])
+    line = process.stderr.readline()
+    while "metrics on" not in line:
+        line = process.stderr.readline()
+    return Server(
+        process, ready.removeprefix("serving on "), data_dir, int(line.rpartition(":")[2].removesuffix("/metrics\n"))
+    )
+
+
+def stop_store(data_dir: Path) -> None:
+    """Stops the embedded store that a killed server left behind."""
+    store = EmbeddedStore(data_dir)
+    store.start()
+    store.stop()
