@@ -124,7 +124,9 @@ def _table(path: Path, *, typed: bool) -> pd.DataFrame:
             return pd.read_parquet(path)
         if typed:
             return pd.read_csv(path, dtype={"item_id": str}, keep_default_na=False, na_values=[""], low_memory=False)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False).dropna(how="all")
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        blank = frame.iloc[:, 1:].isna().all(axis=1) & (frame.iloc[:, 0].fillna("") == "")
+        return frame[~blank]  # line numbers stay those of the file
     except (ValueError, OSError) as error:
         raise _unreadable(path, error) from error
 

@@ -12,58 +12,58 @@ from meta.catalogue import Catalogue, CatalogueError, Column, encode_items, item
 def test_numbers_are_standardised_and_missing_ones_flagged() -> None:
     """A missing number becomes the mean, and its indicator 1."""
     catalogue = encode_items(["a", "b", "c"], {"year": [1990.0, math.nan, 2010.0]})
-    assert [[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]] == catalogue.features.tolist()
+    assert catalogue.features.tolist() == [[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
 
 
 def test_a_full_number_column_has_one_feature() -> None:
     """Without missing values there is no indicator, and a constant column is all zeros."""
-    assert [[0.0], [0.0]] == encode_items(["a", "b"], {"same": [7, 7]}).features.tolist()
+    assert encode_items(["a", "b"], {"same": [7, 7]}).features.tolist() == [[0.0], [0.0]]
 
 
 def test_rare_categories_are_zeros() -> None:
     """A category seen once has no feature; the others are one-hot in alphabetical order."""
     catalogue = encode_items(["1", "2", "3", "4", "5"], {"colour": ["red", "blue", "red", "blue", "green"]})
-    assert ("blue", "red") == catalogue.columns[0].vocabulary
-    assert [[0, 1], [1, 0], [0, 1], [1, 0], [0, 0]] == catalogue.features.tolist()
+    assert catalogue.columns[0].vocabulary == ("blue", "red")
+    assert catalogue.features.tolist() == [[0, 1], [1, 0], [0, 1], [1, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("values", [["x|y", "x", "y|y"], [["x", "y"], ["x"], ["y", "y"]]])
 def test_multihot_from_bars_or_lists(values: list[object]) -> None:
     """Strings with bars and lists of strings are the same column."""
     catalogue = encode_items(["1", "2", "3"], {"genres": values})
-    assert [[1, 1], [1, 0], [0, 1]] == catalogue.features.tolist()
+    assert catalogue.features.tolist() == [[1, 1], [1, 0], [0, 1]]
 
 
 def test_vectors_are_standardised_by_coordinate() -> None:
     """Each coordinate of a vector column has its own mean and spread."""
     catalogue = encode_items(["1", "2"], {"vec": [[0.0, 10.0], [2.0, 30.0]]})
-    assert ("vector", (1.0, 20.0), (1.0, 10.0)) == (
+    assert (
         catalogue.columns[0].kind,
         catalogue.columns[0].mean,
         catalogue.columns[0].std,
-    )
-    assert [[-1, -1], [1, 1]] == catalogue.features.tolist()
+    ) == ("vector", (1.0, 20.0), (1.0, 10.0))
+    assert catalogue.features.tolist() == [[-1, -1], [1, 1]]
 
 
 def test_new_items_are_encoded_like_the_old() -> None:
     """An unseen category is zeros, an absent number column is missing, a seen one uses the stored mean."""
     catalogue = encode_items(["1", "2", "3"], {"year": [1990.0, None, 2010.0], "kind": ["a", "a", "b"]})
-    assert [[2.0, 0.0, 1.0]] == catalogue.encode({"year": [2020], "kind": ["a"]}, 1).tolist()
-    assert [[0.0, 1.0, 0.0]] == catalogue.encode({"kind": ["zebra"]}, 1).tolist()
+    assert catalogue.encode({"year": [2020], "kind": ["a"]}, 1).tolist() == [[2.0, 0.0, 1.0]]
+    assert catalogue.encode({"kind": ["zebra"]}, 1).tolist() == [[0.0, 1.0, 0.0]]
 
 
 def test_rows_of_ids_and_hashes_agree() -> None:
     """Ids and their hashes find the same rows, in any shape, and unknown ones are -1."""
     catalogue = Catalogue.from_features(["a", "b", "ç"], np.eye(3), ["x", "y", "z"])
-    assert [2, -1, 0] == catalogue.rows(["ç", "nobody", "a"]).tolist()
+    assert catalogue.rows(["ç", "nobody", "a"]).tolist() == [2, -1, 0]
     hashes = np.array([[item_hash("ç"), item_hash("nobody")], [0, item_hash("a")]], np.uint64)
-    assert [[2, -1], [-1, 0]] == catalogue.rows_of_hashes(hashes).tolist()
+    assert catalogue.rows_of_hashes(hashes).tolist() == [[2, -1], [-1, 0]]
     assert [item_hash("a"), item_hash("b"), item_hash("ç")] == catalogue.hashes.tolist()
 
 
 def test_item_hash_is_pinned() -> None:
     """The hash is part of the stored history: it may never change."""
-    assert 0x2F42665B399EF840 == item_hash("a")
+    assert item_hash("a") == 0x2F42665B399EF840
 
 
 def test_tensors_round_trip() -> None:
@@ -117,4 +117,4 @@ def test_damaged_tensors_are_refused() -> None:
 def test_a_column_of_only_missing_values_is_an_indicator() -> None:
     """Nothing known of any item encodes as zero and missing."""
     column = Column.fit("empty", [None, None])
-    assert [[0.0, 1.0], [0.0, 1.0]] == column.encode([None, math.nan]).tolist()
+    assert column.encode([None, math.nan]).tolist() == [[0.0, 1.0], [0.0, 1.0]]

@@ -11,14 +11,12 @@ from meta.types import BoolArray, FloatArray, IntArray
 
 
 def _log() -> Sequences:
-    """User 0 has 22 events, user 1 exactly 20, user 2 likes nothing later, user 3 likes again only an item seen before."""
+    """User 0 has 22 events, user 1 exactly 20, user 2 likes nothing later, user 3 only an item seen before."""
     lengths = [22, 20, 21, 21]
     item = np.concatenate([np.arange(22), np.arange(20), np.arange(21), [*range(20), 5]]).astype(np.int32)
     reward = np.ones(len(item), np.float32)
     reward[22 + 20 + 20] = 0
-    return Sequences(
-        np.cumsum([0, *lengths]), item, reward, np.zeros(len(item), np.int64), tuple("abcd"), items=30
-    )
+    return Sequences(np.cumsum([0, *lengths]), item, reward, np.zeros(len(item), np.int64), tuple("abcd"), items=30)
 
 
 def test_ndcg_by_hand() -> None:
