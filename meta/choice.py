@@ -50,8 +50,10 @@ def outcomes(events: Events, *, slates: bool) -> Outcomes:
     reward = events.reward * real
     if not slates:
         return Outcomes(chosen, xp.ones_like(chosen), chosen, reward, real, None)
-    same = xp.astype(events.group[:, :, None] == events.group[:, None, :], real.dtype)
-    same = same * real[:, :, None] * real[:, None, :]
+    together = (
+        (events.group[:, :, None] == events.group[:, None, :]) & events.mask[:, :, None] & events.mask[:, None, :]
+    )
+    same = xp.astype(together, real.dtype)
     sums = same @ xp.stack([chosen, reward, real], axis=-1)
     clicks, size = sums[..., 0], sums[..., 2]
     return Outcomes(
