@@ -125,8 +125,7 @@ def _table(path: Path, *, typed: bool) -> pd.DataFrame:
         if typed:
             return pd.read_csv(path, dtype={"item_id": str}, keep_default_na=False, na_values=[""], low_memory=False)
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
-        blank = frame.iloc[:, 1:].isna().all(axis=1) & (frame.iloc[:, 0].fillna("") == "")
-        return frame[~blank]  # line numbers stay those of the file
+        return frame[(frame.fillna("") != "").any(axis=1)]  # without blank lines; line numbers stay those of the file
     except (ValueError, OSError) as error:
         raise _unreadable(path, error) from error
 
