@@ -37,7 +37,7 @@ class InterestExploration(VectorEnv[Observation, IntArray, Any]):
     |---|---|---|---|---|---|
     | candidates | 0..candidates-1 | row of the document in `catalogue()` | 0 | num_items - 1 | row |
     | features | [candidate, 0..topics-1] | the document is of this topic | 0 | 1 | one-hot |
-    | features | [candidate, topics] | quality of the document | 0 | inf | logits |
+    | features | [candidate, topics] | quality of the document | 0 | the catalogue's best | logits |
 
     The user's type and affinities are hidden.
 
@@ -99,8 +99,8 @@ class InterestExploration(VectorEnv[Observation, IntArray, Any]):
         self.documents = _documents(num_items, topics, quality_mean, quality_std, np.random.default_rng(catalogue_seed))
         self.single_action_space = spaces.MultiDiscrete([candidates] * slate_size)
         self.action_space = spaces.MultiDiscrete(np.full((users, slate_size), candidates))
-        self.single_observation_space = _observation_space((candidates,), num_items, topics + 1)
-        self.observation_space = _observation_space((users, candidates), num_items, topics + 1)
+        self.single_observation_space = _observation_space((candidates,), self.documents)
+        self.observation_space = _observation_space((users, candidates), self.documents)
         self._affinity: FloatArray = np.zeros((users, topics))
         self._offer: IntArray = np.zeros((users, candidates), np.int32)
         self._step = steps
@@ -200,11 +200,12 @@ def _distinct(items: int, shape: tuple[int, int], rng: np.random.Generator) -> I
         rows[again] = rng.integers(items, size=(again.size, count), dtype=np.int32)
 
 
-def _observation_space(shape: tuple[int, ...], items: int, features: int) -> spaces.Dict:
+def _observation_space(shape: tuple[int, ...], documents: FloatArray) -> spaces.Dict:
+    highest = np.append(np.ones(documents.shape[1] - 1, np.float32), documents[:, -1].max())
     return spaces.Dict(
         {
-            "candidates": spaces.Box(0, items - 1, shape, np.int32),
-            "features": spaces.Box(0.0, np.inf, (*shape, features), np.float32),
+            "candidates": spaces.Box(0, len(documents) - 1, shape, np.int32),
+            "features": spaces.Box(np.float32(0.0), np.broadcast_to(highest, (*shape, len(highest))), dtype=np.float32),
         }
     )
 

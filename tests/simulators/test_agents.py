@@ -1,0 +1,63 @@
+"""The agents that policies are compared with."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulators.agents.best_constant import BestConstant
+from simulators.agents.beta_thompson import BetaThompson
+from simulators.agents.oracle import Oracle
+from simulators.agents.port import Agent
+from simulators.agents.random import Random
+from simulators.interest_exploration import InterestExploration
+from simulators.run import run
+
+ALL: list[type[Any]] = [Random, BestConstant, BetaThompson, Oracle]
+
+
+def test_knowing_more_earns_more() -> None:
+    """Over 400 users random, best constant, Thompson sampling and oracle come in this order, near their known rates."""
+    agents: list[Agent] = [make() for make in ALL]
+    earned = [run(InterestExploration(400), agent, 11).mean() for agent in agents]
+    np.testing.assert_allclose([0.296, 0.345, 0.605, 0.740], earned, atol=0.025)
+    assert sorted(earned) == earned
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_agents_show_distinct_candidates(make: type[Any]) -> None:
+    """Every slate holds two different positions of the offer."""
+    world, agent = InterestExploration(50), make()
+    agent.begin(world, 0)
+    observation, _ = world.reset(seed=0)
+    slate = agent.act(observation["candidates"], observation["features"])
+    assert (50, 2) == slate.shape
+    assert (slate[:, 0] != slate[:, 1]).all()
+    assert 0 <= slate.min() <= slate.max() < 20
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_twin_seeds_give_twin_runs(make: type[Any]) -> None:
+    """An agent used twice forgets its first users and repeats itself."""
+    agent = make()
+    first = run(InterestExploration(20), agent, 2)
+    np.testing.assert_array_equal(first, run(InterestExploration(20), agent, 2))
+
+
+def test_best_constant_shows_the_best_quality() -> None:
+    """Of qualities 1, 3, 2 it shows the second and the third."""
+    world, agent = InterestExploration(1), BestConstant()
+    agent.begin(world, 0)
+    assert [[1, 2]] == agent.act(np.array([[0, 1, 2]]), np.array([[[0.0, 1.0], [0.0, 3.0], [0.0, 2.0]]])).tolist()
+
+
+def test_thompson_sampling_learns_the_clicked_topic() -> None:
+    """After 200 clicks on one topic, and none on the other beside it, only that topic is shown."""
+    world, agent = InterestExploration(1), BetaThompson()
+    agent.begin(world, 0)
+    topic = world.documents[:, :-1].argmax(1)
+    liked, other = np.flatnonzero(topic == 2), np.flatnonzero(topic == 5)
+    for _ in range(200):
+        agent.see(np.array([[liked[0], other[0]]]), np.array([0]), np.ones(1))
+    rows = np.concatenate([other[:18], liked[:2]])[None]
+    assert {18, 19} == set(agent.act(rows, world.documents[rows])[0].tolist())
