@@ -13,12 +13,16 @@ import time
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from service.errors import StartupError
 
 START_S = 30.0
 """Longest wait for the store to answer, seconds; a large append-only file takes a while to load."""
+STOP_S = 30.0
+"""Longest wait for the store to end, seconds."""
 
 
 class EmbeddedStore:
@@ -38,6 +42,7 @@ class EmbeddedStore:
         self._fsync = fsync
         self._binary = binary
         self._lock: int | None = None
+        self._server: subprocess.Popen[bytes] | None = None
         digest = hashlib.sha256(os.fsencode(self._dir)).hexdigest()[:16]
         # A socket's path may have 108 bytes, a data directory more.
         self._sockets = Path(tempfile.gettempdir()) / f"quickstudy-{os.getuid()}"
@@ -65,7 +70,8 @@ class EmbeddedStore:
         try:
             if not self._answers():
                 self._refuse_silent_server()
-                self._wait(self._spawn())
+                self._server = self._spawn()
+                self._wait(self._server)
         except BaseException:
             self._release()
             raise
@@ -73,10 +79,12 @@ class EmbeddedStore:
     def stop(self) -> None:
         """Shuts the server down, its append-only file flushed, and frees the directory."""
         try:
-            with Redis(unix_socket_path=str(self.socket), socket_timeout=10.0) as client:
+            with self._client() as client:
                 client.shutdown(nosave=True)
         except RedisError:
             pass  # it had stopped already
+        if self._server is not None:
+            self._server.wait(STOP_S)
         self._release()
 
     def _take_lock(self) -> None:
@@ -99,9 +107,12 @@ class EmbeddedStore:
             os.close(self._lock)
             self._lock = None
 
+    def _client(self) -> Redis:
+        return Redis(unix_socket_path=str(self.socket), socket_timeout=10.0, retry=Retry(NoBackoff(), 0))
+
     def _answers(self) -> bool:
         try:
-            with Redis(unix_socket_path=str(self.socket), socket_timeout=5.0) as client:
+            with self._client() as client:
                 return Path(os.fsdecode(client.config_get("dir")["dir"])) == self._dir.resolve()
         except (RedisError, OSError):
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,12 +52,18 @@ class Server:
     def kill(self) -> None:
         """Kills the process as `kill -9` does."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self._end(10)
 
     def stop(self) -> int:
         """Asks the process to drain and returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self._end(20)
+
+    def _end(self, timeout_s: float) -> int:
+        code = self.process.wait(timeout_s)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
 
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics by name with labels."""
@@ -72,25 +79,26 @@ def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
         RuntimeError: it ended instead; the text is what it wrote.
     """
     given = {"POLICY": str(policy), "DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0", **environment}
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START],
-        cwd=ROOT,
-        env=os.environ | {f"QUICKSTUDY_{name}": value for name, value in given.items()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir / "service.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START],
+            cwd=ROOT,
+            env=os.environ | {f"QUICKSTUDY_{name}": value for name, value in given.items()},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
     assert process.stdout is not None
-    assert process.stderr is not None
     ready = process.stdout.readline().strip()
     if not ready.startswith("serving on "):
-        raise RuntimeError(process.communicate()[1])
-    line = process.stderr.readline()
-    while "metrics on" not in line:
-        line = process.stderr.readline()
-    return Server(
-        process, ready.removeprefix("serving on "), data_dir, int(line.rpartition(":")[2].removesuffix("/metrics\n"))
-    )
+        process.wait(10)
+        process.stdout.close()
+        raise RuntimeError(log.read_text())
+    found = re.search(r"metrics on http://.*:(\d+)/metrics", log.read_text())
+    assert found is not None
+    return Server(process, ready.removeprefix("serving on "), data_dir, int(found[1]))
 
 
 def stop_store(data_dir: Path) -> None:

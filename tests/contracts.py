@@ -1,0 +1,116 @@
+"""What every implementation of a port must do, stated once; subclasses provide the implementation as a fixture."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service import history
+from service.store import FreshCopy, Store
+
+CAP = 64
+"""Events that the stores under test keep of each user."""
+
+
+def record(event: str, time_ms: int, item: str = "i0") -> bytes:
+    """One packed event with reward 1."""
+    return history.pack(event, time_ms, item, 1.0, "", 0)
+
+
+def event_times(value: bytes | None) -> list[int]:
+    """Times of a stored history, oldest first."""
+    times: list[int] = history.times(history.records(value)).tolist()
+    return times
+
+
+class StoreContract:
+    """The behaviour of a store, whatever server is behind it. Needs a fixture `store` with a cap of 64 events."""
+
+    async def test_unknown_user_has_nothing(self, store: Store) -> None:
+        """A user that nobody has seen has neither history nor copy."""
+        assert await store.read(["nobody"]) == ([None], [None])
+
+    async def test_order_of_arrival_does_not_matter(self, store: Store) -> None:
+        """Events that arrive out of order are kept in time order, ties in order of arrival."""
+        await store.append({"u": record("b", 20) + record("a", 10, "first") + record("d", 30)})
+        await store.append({"u": record("c", 25) + record("e", 10, "second")})
+        (value,), _ = await store.read(["u"])
+        items = history.records(value)["item"].tolist()
+        assert event_times(value) == [10, 10, 20, 25, 30]
+        assert items[:2] == [history.id_hash("first"), history.id_hash("second")]
+
+    async def test_same_event_counts_once(self, store: Store) -> None:
+        """The same event id is a duplicate within a call, in a later call, and with other contents."""
+        first = await store.append({"u": record("a", 10) + record("a", 10)})
+        again = await store.append({"u": record("a", 11, "other") + record("b", 12)})
+        (value,), _ = await store.read(["u"])
+        assert (first["u"].results, again["u"].results) == ("12", "21")
+        assert event_times(value) == [10, 12]
+
+    async def test_watermark_is_count_and_mixed_hashes(self, store: Store) -> None:
+        """The watermark holds the accepted total above and the exclusive or of event hashes below."""
+        done = await store.append({"u": record("a", 2) + record("b", 1) + record("a", 3)})
+        mixed = (history.id_hash("a") ^ history.id_hash("b")) & 0xFFFFFFFF
+        assert done["u"].watermark == (2 << 32) + mixed
+
+    async def test_oldest_leave(self, store: Store) -> None:
+        """A full history lets its oldest event go, and refuses one that is older still."""
+        await store.append({"u": b"".join(record(f"e{t}", t) for t in range(100, 100 + CAP))})
+        done = await store.append({"u": record("old", 99) + record("new", 1_000)})
+        (value,), _ = await store.read(["u"])
+        assert (done["u"].results, done["u"].length) == ("31", CAP)
+        assert event_times(value) == [*range(101, 100 + CAP), 1_000]
+
+    async def test_times_beyond_32_bits(self, store: Store) -> None:
+        """Times of today, in milliseconds, need 41 bits and come back exactly."""
+        await store.append({"u": record("b", 1_760_000_000_002) + record("a", 1_760_000_000_001)})
+        (value,), _ = await store.read(["u"])
+        assert event_times(value) == [1_760_000_000_001, 1_760_000_000_002]
+
+    async def test_users_are_independent(self, store: Store) -> None:
+        """One call appends to many users, and each has what was meant for it."""
+        users = {f"u{n}": record("a", n) + record("b", n + 100) for n in range(20)}
+        done = await store.append(users)
+        values, _ = await store.read(list(users))
+        assert {user: reply.results for user, reply in done.items()} == dict.fromkeys(users, "11")
+        assert [event_times(value) for value in values] == [[n, n + 100] for n in range(20)]
+
+    async def test_concurrent_appends_lose_nothing(self, store: Store) -> None:
+        """Fifty callers who append to one user at once all find their event in the history."""
+        await asyncio.gather(*(store.append({"u": record(f"e{n}", n)}) for n in range(50)))
+        (value,), _ = await store.read(["u"])
+        assert event_times(value) == list(range(50))
+
+    async def test_odd_user_ids(self, store: Store) -> None:
+        """Braces, spaces, line ends and other scripts in a user id do no harm."""
+        users = ["a}b{c", "{}", " ", "a\r\nb", "ü" * 128, "用户"]
+        await store.append({user: record(user, n) for n, user in enumerate(users)})
+        values, _ = await store.read(users)
+        assert [event_times(value) for value in values] == [[n] for n in range(len(users))]
+
+    async def test_copy_of_the_newest_history_is_kept(self, store: Store) -> None:
+        """A copy is kept beside the history it was made from."""
+        await store.append({"u": record("a", 1)})
+        (value,), _ = await store.read(["u"])
+        assert value is not None
+        await store.save([FreshCopy("u", value[:8], b"copy")], "qs:decisions:0", [b"decision"], 10)
+        assert (await store.read(["u"]))[1] == [b"copy"]
+
+    async def test_late_copy_is_dropped(self, store: Store) -> None:
+        """A copy made before the last event, or before an erasure, is not kept."""
+        await store.append({"u": record("a", 1)})
+        (value,), _ = await store.read(["u"])
+        assert value is not None
+        await store.append({"u": record("b", 2)})
+        await store.save([FreshCopy("u", value[:8], b"old")], "qs:decisions:0", [], 10)
+        await store.erase("u")
+        await store.save([FreshCopy("u", value[:8], b"old")], "qs:decisions:0", [], 10)
+        assert await store.read(["u"]) == ([None], [None])
+
+    async def test_erasure_is_complete(self, store: Store) -> None:
+        """Erasing removes history and copy, and says whether there was anything."""
+        await store.append({"u": record("a", 1)})
+        (value,), _ = await store.read(["u"])
+        assert value is not None
+        await store.save([FreshCopy("u", value[:8], b"copy")], "qs:decisions:0", [], 10)
+        assert [await store.erase("u"), await store.erase("u")] == [True, False]
+        assert await store.read(["u"]) == ([None], [None])

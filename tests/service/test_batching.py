@@ -1,0 +1,83 @@
+"""Batching: who is computed with whom, and who is turned away."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from time import perf_counter
+
+import pytest
+
+from service.batching import Batcher, Job
+from service.errors import ExpiredError, OverloadedError
+
+
+class Recorder:
+    """Answers every job with its request and remembers the batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+
+    async def run(self, jobs: list[Job[str, str]]) -> None:
+        """Answers a batch."""
+        self.batches.append([job.request for job in jobs])
+        for job in jobs:
+            job.reply.set_result(job.request)
+
+
+async def test_requests_that_arrive_together_share_a_batch() -> None:
+    """Three requests of one turn of the loop are one batch, and each gets its own reply."""
+    seen = Recorder()
+    batcher = Batcher(seen.run)
+    replies = await asyncio.gather(*(batcher.submit(name, 1) for name in "abc"))
+    assert (replies, seen.batches) == (["a", "b", "c"], [["a", "b", "c"]])
+
+
+async def test_batches_are_bounded_by_padded_candidates() -> None:
+    """A batch holds at most max_cost candidates, counting what padding to the largest request costs."""
+    seen = Recorder()
+    batcher = Batcher(seen.run, max_cost=30)
+    await asyncio.gather(*(batcher.submit(name, cost) for name, cost in zip("abcd", (10, 10, 15, 100), strict=True)))
+    assert seen.batches == [["a", "b"], ["c"], ["d"]]
+
+
+async def test_batches_are_bounded_by_users() -> None:
+    """No batch has more requests than allowed."""
+    seen = Recorder()
+    batcher = Batcher(seen.run, max_users=2)
+    await asyncio.gather(*(batcher.submit(name, 1) for name in "abcde"))
+    assert [len(batch) for batch in seen.batches] == [2, 2, 1]
+
+
+async def test_the_earliest_deadline_goes_first() -> None:
+    """Where one batch cannot hold all, the most urgent are computed first."""
+    seen = Recorder()
+    batcher = Batcher(seen.run, max_cost=2)
+    now = perf_counter()
+    late, soon = now + 100.0, now + 50.0
+    await asyncio.gather(
+        *(batcher.submit(name, 1, until) for name, until in zip("abcd", (math.inf, late, soon, soon), strict=True))
+    )
+    assert seen.batches == [["c", "d"], ["b", "a"]]
+
+
+async def test_the_expired_are_not_computed() -> None:
+    """A request whose deadline passed while it waited gets ExpiredError and costs nothing."""
+    seen = Recorder()
+    batcher = Batcher(seen.run)
+    replies = await asyncio.gather(
+        batcher.submit("dead", 1, perf_counter() - 1.0), batcher.submit("alive", 1), return_exceptions=True
+    )
+    assert [type(replies[0]), replies[1], seen.batches] == [ExpiredError, "alive", [["alive"]]]
+
+
+async def test_the_queue_is_bounded() -> None:
+    """One request more than may wait is refused at once."""
+    seen = Recorder()
+    batcher = Batcher(seen.run, max_waiting=1)
+    first = asyncio.ensure_future(batcher.submit("a", 1))
+    await asyncio.sleep(0)
+    if not first.done():
+        with pytest.raises(OverloadedError, match="1 requests are waiting, the limit is 1"):
+            await batcher.submit("b", 1)
+    assert await first == "a"

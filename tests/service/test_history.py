@@ -1,0 +1,89 @@
+"""Histories: from packed bytes to the arrays that the policy reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meta.catalogue import Catalogue, item_hash
+from meta.types import Adaptation
+from protos.quickstudy.v1 import decision_pb2
+from protos.quickstudy.v1 import recommender_pb2 as pb
+from service import copies, decisions, history
+
+CATALOGUE = Catalogue.from_features(["a", "b", "c"], np.eye(3, dtype=np.float32), ["x", "y", "z"])
+
+
+def stored(*records: bytes) -> bytes:
+    """A stored history with watermark 2^32 + 5."""
+    return (5).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"".join(records)
+
+
+def test_a_record_has_28_bytes() -> None:
+    """A record is 28 bytes and so is the layout that reads it."""
+    assert (len(history.pack("e", 1, "a", 0.5, "d", 3)), history.RECORD.itemsize) == (28, 28)
+
+
+def test_items_hash_as_the_catalogue_does() -> None:
+    """History and catalogue agree on the hash of an id."""
+    assert history.id_hash("ä") == item_hash("ä")
+
+
+def test_decoding_pads_at_the_end() -> None:
+    """Histories of unequal length become one table, padded at the end; unknown items are masked out."""
+    long = stored(history.pack("1", 1_760_000_000_123, "b", 0.5, "", 0), history.pack("2", 9, "nope", 1.0, "", 0))
+    decoded = history.decode([None, long, stored(history.pack("3", 7, "c", -2.0, "", 0))], CATALOGUE)
+    events = decoded.events
+    assert events.item.tolist() == [[-1, -1], [1, -1], [2, -1]]
+    assert events.mask.tolist() == [[False, False], [True, False], [True, False]]
+    assert events.reward.tolist() == [[0.0, 0.0], [0.5, 1.0], [-2.0, 0.0]]
+    assert events.time_ms.tolist() == [[0, 0], [1_760_000_000_123, 9], [7, 0]]
+    assert events.length.tolist() == [0, 2, 1]
+    assert decoded.watermark.tolist() == [0, (1 << 32) + 5, (1 << 32) + 5]
+
+
+def test_events_of_one_decision_are_one_group() -> None:
+    """Adjacent events of one decision share a group; events of no decision stand alone."""
+    tags = ["d1", "d1", "", "", "d2", "d1"]
+    value = stored(*(history.pack(str(n), n, "a", 1.0, tag, 0) for n, tag in enumerate(tags)))
+    events = history.decode([value], CATALOGUE).events
+    assert events.group.tolist() == [[0, 0, 1, 2, 3, 4]]
+    assert events.length.tolist() == [5]
+
+
+def test_damaged_bytes_count_as_no_history() -> None:
+    """A stored value of a wrong length is reported and read as empty, and harms nobody else."""
+    good = stored(history.pack("1", 1, "a", 1.0, "", 0))
+    decoded = history.decode([good + b"x", b"abc", good], CATALOGUE)
+    assert decoded.unreadable.tolist() == [True, True, False]
+    assert decoded.events.mask.tolist() == [[False], [False], [True]]
+
+
+def test_a_copy_comes_back_as_it_was_made() -> None:
+    """A copy packed in half floats returns the same numbers, for its policy and history only."""
+    one = np.ones(2, np.float32)
+    made = Adaptation(np.array([[0.5, -2.0], [1.0, 3.0]], np.float32), np.array([True, False]), one, one / 2, one * 7)
+    watermark = np.array([11, 12], np.uint64)
+    packed = copies.encode(made, watermark, "00000000000000ff")
+    prior = np.zeros((3, 2), np.float32)
+    found = copies.decode([packed[0], packed[1], None], np.array([11, 99, 0], np.uint64), "00000000000000ff", prior)
+    assert found.current.tolist() == [True, False, False]
+    assert found.adaptation.u.tolist() == [[0.5, -2.0], [0.0, 0.0], [0.0, 0.0]]
+    assert (found.adaptation.events_used[0], found.adaptation.loss_after[0]) == (7, 0.5)
+    other = copies.decode([packed[0]], watermark[:1], "00000000000000fe", prior[:1])
+    assert (other.present.tolist(), other.current.tolist()) == ([True], [False])
+
+
+def test_a_decision_joined_from_bytes_is_the_message() -> None:
+    """A decision put together from serialized parts parses to the message made of the parts."""
+    request = pb.RecommendRequest(user_id="u", candidate_ids=["a"] * 200)
+    response = pb.RecommendResponse(decision_id="d", seed=2**64 - 1)
+    joined = decisions.encode(1_760_000_000_123, request.SerializeToString(), response.SerializeToString())
+    expected = decision_pb2.Decision(time_ms=1_760_000_000_123, request=request, response=response)
+    assert expected == decision_pb2.Decision.FromString(joined)
+
+
+def test_decision_ids_are_distinct() -> None:
+    """Generated decision ids differ within a process and between processes."""
+    one, two = decisions.new_ids(), decisions.new_ids()
+    drawn = [next(one), next(one), next(two), next(two)]
+    assert len(set(drawn)) == 4
