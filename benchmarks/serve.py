@@ -281,7 +281,7 @@ async def _load(port: int, seconds: float, bodies: Sequence[bytes]) -> float:
     """Calls a second of a grpc.aio client with one caller a body."""
     done = 0
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary(METHOD)
+        call = channel.unary_unary(METHOD, None, None)
 
         async def caller(body: bytes, until: float) -> None:
             nonlocal done

@@ -15,7 +15,7 @@ class Metrics:
     """The metrics of one server process, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call] # untyped there
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
 

@@ -173,8 +173,8 @@ class Ranker:
             unknown[i] = list(dict.fromkeys(lists[i][j] for j in np.flatnonzero(rows[i, : count[i]] < 0).tolist()))
         ordered = np.sort(rows, axis=1)
         for i in np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)).tolist():
-            first = np.unique(rows[i], return_index=True)[1]
-            rows[i, np.setdiff1d(np.arange(rows.shape[1]), first)] = -1
+            order = np.argsort(rows[i], kind="stable")
+            rows[i, order[1:][rows[i, order[1:]] == rows[i, order[:-1]]]] = -1
         for i, job in enumerate(jobs):
             if job.request.request.excluded_ids:
                 rows[i, np.isin(rows[i], self._policy.catalogue.rows(list(job.request.request.excluded_ids)))] = -1
