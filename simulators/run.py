@@ -112,11 +112,16 @@ def summarise(agent: str, rewards: FloatArray, steps: Sequence[int] = STEPS) -> 
 
 
 def printable(row: Row) -> dict[str, str]:
-    """Return the cells of a row by column, means with half of their 95% intervals."""
-    late = "late" if row.steps[-1] < LATE else f"from step {LATE}"
-    cells = {f"step {step}": mean for step, mean in zip(row.steps, row.by_step, strict=True)}
-    cells |= {"all steps": row.overall, late: row.late}
-    return {"agent": row.agent} | {name: f"{m.value:.3f} ±{m.high - m.value:.3f}" for name, m in cells.items()}
+    """Return the cells of a row by column (named by step): means, and below them half of their 95% intervals."""
+    late = "late" if row.steps[-1] < LATE else f"{LATE} on"
+    cells = {str(step): _cell(mean, 2) for step, mean in zip(row.steps, row.by_step, strict=True)}
+    return {"agent": row.agent} | cells | {"all": _cell(row.overall, 3), late: _cell(row.late, 3)}
+
+
+def _cell(mean: Mean, digits: int) -> str:
+    """Mean above half its interval, without the zero in front of the point: narrow enough for ten columns."""
+    half = f"{mean.high - mean.value:.{digits}f}".removeprefix("0")
+    return f"{mean.value:.{digits}f}".removeprefix("0") + f"\n±{half}"
 
 
 def _mean(values: FloatArray) -> Mean:

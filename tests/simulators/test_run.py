@@ -38,8 +38,8 @@ def test_late_reward_counts_from_step_forty() -> None:
     row = summarise("x", rewards)
     assert 1.0 == row.late.value
     np.testing.assert_allclose(1 / 3, row.overall.value)
-    assert "1.000 ±0.000" == printable(row)["from step 40"]
-    assert "0.333 ±0.000" == printable(row)["all steps"]
+    assert "1.000\n±.000" == printable(row)["40 on"]
+    assert ".333\n±.000" == printable(row)["all"]
 
 
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
