@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -22,6 +22,9 @@ from service.metrics import Metrics
 _SCRIPTS = {
     name: (Path(__file__).parent / f"{name}.lua").read_text() for name in ("append", "save_copy", "log_decisions")
 }
+
+CONNECTIONS = 16
+"""Most connections to the store; one event loop fills no more, and further calls wait for a free one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +167,16 @@ class Store:
 def connect(url: str) -> Redis:
     """A client for a redis://, rediss:// or unix:// URL; nothing is opened yet.
 
-    A broken connection is renewed once within a call, so that a restarted store costs no error.
+    A broken connection is renewed once within a call, so that a restarted store costs no error. A call waits for a free
+    connection as long as its own timeout allows.
 
     Raises:
         ValueError: the URL is of another kind.
     """
-    client: Redis = Redis.from_url(url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=2.0)
-    return client
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), socket_connect_timeout=2.0
+    )
+    return Redis.from_pool(pool)
 
 
 def shown(url: str) -> str:
