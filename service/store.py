@@ -65,7 +65,7 @@ class Store:
         cap: int = 64,
         history_ttl_s: int = 90 * 86_400,
         copy_ttl_s: int = 3_600,
-        read_timeout_s: float = 0.1,
+        read_timeout_s: float = 0.25,
         write_timeout_s: float = 2.0,
     ) -> None:
         self._redis = redis
