@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -202,10 +203,15 @@ def read_log(interactions: Path | None, items: Path | None, movielens: Path | No
 
 def follow(progress: Iterable[Any], label: str) -> None:
     """Runs a training generator under a progress bar; its metrics are dataclasses with `iteration` and `iterations`."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[figures]}")) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns) as bar:
         task = bar.add_task(label, total=None, figures="")
         for metrics in progress:
             values = dataclasses.asdict(metrics)
@@ -245,6 +251,18 @@ def clear_errors() -> Iterator[None]:
     """Turns an error about what the user gave into one line and exit code 2; any other keeps its traceback."""
     try:
         yield
+    except ModuleNotFoundError as error:
+        extra = {"torch": "train", "pandas": "train", "gymnasium": "simulate", "matplotlib": "simulate"}
+        extra |= {"implicit": "bench", "scipy": "bench"}
+        if error.name == "benchmarks":
+            typer.echo("quickstudy: this command runs from a checkout of the repository only", err=True)
+        elif error.name in extra:
+            typer.echo(
+                f"quickstudy: this command needs {error.name}; install quickstudy[{extra[error.name]}]", err=True
+            )
+        else:
+            raise
+        raise typer.Exit(2) from error
     except InputError as error:
         typer.echo(f"quickstudy: {error}", err=True)
         raise typer.Exit(2) from error
@@ -252,6 +270,9 @@ def clear_errors() -> Iterator[None]:
 
 def main() -> None:
     """The console command."""
+    sys.path.append(
+        str(Path(__file__).parent)
+    )  # benchmarks are not packaged: they stand beside this file in a checkout
     app()
 
 

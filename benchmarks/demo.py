@@ -13,15 +13,16 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
-from simulators.agents.policy import PolicyAgent
 
 from benchmarks.report import Claim, document
 from meta.policy import Policy
@@ -32,6 +33,7 @@ from simulators import picture
 from simulators.agents.best_constant import BestConstant
 from simulators.agents.beta_thompson import BetaThompson
 from simulators.agents.oracle import Oracle
+from simulators.agents.policy import PolicyAgent
 from simulators.agents.port import Agent, JudgedWorld
 from simulators.agents.random import Random
 from simulators.interest_exploration import InterestExploration
@@ -61,14 +63,16 @@ class ServedAgent:
         self._client = self._loop.run(self._connect())
         self.events = 0
         self.calls = 0
-        self.adapted = 0
+        self.reasons: Counter[str] = (
+            Counter()
+        )  # why a slate was not ranked by a copy of the user's own; "" where it was
 
     def act(self, rows: IntArray, features: FloatArray) -> IntArray:
         """One `Recommend` a user, all at once."""
         replies = self._loop.run(self._ask(self._ids[rows]))
         self._decisions = [reply.decision_id for reply in replies]
         self.calls += len(replies)
-        self.adapted += sum(reply.adaptation.source == pb.SOURCE_ADAPTED for reply in replies)
+        self.reasons.update(reply.adaptation.reason for reply in replies)
         slates = [[item.item_id for item in reply.items] for reply in replies]
         return np.asarray(
             [[offer.index(i) for i in slate] for offer, slate in zip(self._ids[rows].tolist(), slates, strict=True)]
@@ -145,16 +149,17 @@ def run(out: Path, *, users: int, retrain: bool, seed: int, command: str) -> dic
         seconds = time.perf_counter() - started
         agent.close()
     console.print(
-        f"   {agent.calls:,} recommendations, {agent.adapted:,} of them by a copy of the user's own, "
-        f"and {agent.events:,} events in {seconds:.0f} s"
+        f"   {agent.calls:,} recommendations and {agent.events:,} events in {seconds:.0f} s; "
+        f"ranked by a copy of the user's own: {agent.reasons.pop(''):,}, "
+        + ", ".join(f"{reason}: {count:,}" for reason, count in agent.reasons.items())
     )
     rewards |= {agent.name: meet(InterestExploration(users), agent, TEST_SEED) for agent in _beside(adapted, session)}
     rows = [summarise(name, earned) for name, earned in rewards.items()]
-    table = Table("", *[f"step {step}" for step in STEPS], "all steps", "from step 40", title="clicks a step")
+    table = Table("clicks at step", *map(str, STEPS), "all steps", "40 on", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for row in rows:
-        figures = [f"{mean.value:.2f}" for mean in row.by_step]
         half = row.overall.high - row.overall.value
-        table.add_row(row.agent, *figures, f"{row.overall.value:.3f} ± {half:.3f}", f"{row.late.value:.3f}")
+        figures = [f"{mean.value:.2f}" for mean in row.by_step]
+        table.add_row(row.agent, *figures, f"{row.overall.value:.3f} ±{half:.3f}", f"{row.late.value:.3f}")
     console.print(table)
     picture.draw(rewards, out / "curve.png", title=f"{users} new users, interest_exploration")
     first = rows[0]
