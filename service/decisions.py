@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from service.history import id_hash
+from service.wire import varint
 
 STREAM = "qs:decisions:{n}"
 _REQUEST_TAG, _RESPONSE_TAG, _TIME_TAG = b"\x12", b"\x1a", b"\x08"  # fields 2, 3 (bytes) and 1 (varint) of Decision
@@ -27,17 +28,8 @@ def encode(time_ms: int, request: bytes, response: bytes) -> bytes:
     """A serialized Decision; joining the serialized parts costs a tenth of building the message."""
     return b"".join(
         (
-            *(_TIME_TAG, _varint(time_ms)),
-            *(_REQUEST_TAG, _varint(len(request)), request),
-            *(_RESPONSE_TAG, _varint(len(response)), response),
+            *(_TIME_TAG, varint(time_ms)),
+            *(_REQUEST_TAG, varint(len(request)), request),
+            *(_RESPONSE_TAG, varint(len(response)), response),
         )
     )
-
-
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n > 0x7F:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)

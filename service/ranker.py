@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -14,10 +15,11 @@ import numpy.typing as npt
 from meta.policy import Policy
 from meta.types import Adaptation, Events, IntArray, Ranking
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import copies, decisions, history
+from service import candidates, copies, decisions, history
 from service.batching import Job
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.metrics import Metrics
+from service.replies import ItemEncoder
 from service.store import FreshCopy, Store
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
@@ -78,11 +80,12 @@ class Ranker:
         self._store = store
         self._writer = writer
         self._metrics = metrics
-        self._ids = policy.catalogue.ids
+        self._adapter = policy.manifest.spec.adapter
+        self._encoder = ItemEncoder(policy.catalogue.ids)
         self._temperature = np.zeros(3, np.float32)
         self._temperature[pb.MODE_UNSPECIFIED] = policy.manifest.temperature
         self._temperature[pb.MODE_EXPLORE] = policy.manifest.temperature or 1.0
-        metrics.policy.labels(policy.version, policy.manifest.spec.adapter).set(1)
+        metrics.policy.labels(policy.version, self._adapter).set(1)
 
     async def run(self, jobs: list[RecommendJob]) -> None:
         """Answers every job of a batch; an odd user or request fails alone."""
@@ -152,119 +155,88 @@ class Ranker:
         logged: list[bytes] = []
         given = [i for i, job in enumerate(jobs) if job.request.request.candidate_ids]
         whole = [i for i, job in enumerate(jobs) if not job.request.request.candidate_ids]
-        for part, candidates_given in ((given, True), (whole, False)):
-            if not part:
-                continue
-            chosen = [jobs[i] for i in part]
-            rows, unknown = self._candidates(chosen) if candidates_given else (None, [[] for _ in part])
-            ranking = self._rank(chosen, np.array(part), users, rows)
-            logged += self._reply(chosen, part, users, ranking, unknown)
+        for part, some_given in ((given, True), (whole, False)):
+            if part:
+                logged += self._answer_part([jobs[i] for i in part], part, users, some_given)
+        for reason, n in Counter(users.reason).items():
+            self._metrics.served.labels("prior" if reason else "adapted", reason).inc(n)
         return logged
 
-    def _candidates(self, jobs: list[RecommendJob]) -> tuple[IntArray, list[list[str]]]:
-        """Catalogue rows [B, C] with -1 for padding, unknown, repeated and excluded candidates; unknown ids by job."""
-        lists = [list(job.request.request.candidate_ids) for job in jobs]
-        count = np.array([len(ids) for ids in lists])
-        inside = np.arange(count.max()) < count[:, None]
-        rows = np.full(inside.shape, -1, np.int32)
-        rows[inside] = self._policy.catalogue.rows([item_id for ids in lists for item_id in ids])
-        unknown: list[list[str]] = [[] for _ in jobs]
-        for i in np.flatnonzero((inside & (rows < 0)).any(axis=1)).tolist():
-            unknown[i] = list(dict.fromkeys(lists[i][j] for j in np.flatnonzero(rows[i, : count[i]] < 0).tolist()))
-        ordered = np.sort(rows, axis=1)
-        for i in np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)).tolist():
-            order = np.argsort(rows[i], kind="stable")
-            rows[i, order[1:][rows[i, order[1:]] == rows[i, order[:-1]]]] = -1
-        for i, job in enumerate(jobs):
-            if job.request.request.excluded_ids:
-                rows[i, np.isin(rows[i], self._policy.catalogue.rows(list(job.request.request.excluded_ids)))] = -1
-        return rows, unknown
-
-    def _rank(self, jobs: list[RecommendJob], part: IntArray, users: _Users, rows: IntArray | None) -> Ranking:
-        everybody = len(part) == users.state.events.users
-        events = users.state.events if everybody else _take(users.state.events, part)
+    def _answer_part(
+        self, jobs: list[RecommendJob], part: list[int], users: _Users, candidates_given: bool
+    ) -> list[bytes]:
+        """Answers the jobs at `part` of the batch, which all give candidates or all give none."""
         queries = [job.request for job in jobs]
-        return self._policy.rank(
+        requests = [query.request for query in queries]
+        everybody = len(part) == users.state.events.users
+        events = users.state.events if everybody else _take(users.state.events, np.array(part))
+        catalogue = self._policy.catalogue
+        rows, unknown = candidates.resolve(requests, catalogue) if candidates_given else (None, {})
+        ranking = self._policy.rank(
             users.copy.u if everybody else users.copy.u[part],
             events,
             rows,
             slate_size=np.array([query.slate_size for query in queries]),
-            temperature=self._temperature[[query.request.mode for query in queries]],
+            temperature=self._temperature[[request.mode for request in requests]],
             seed=np.array([query.seed for query in queries], np.uint64),
-            excluded=None if rows is not None else self._excluded(queries, events),
+            excluded=None if rows is not None else candidates.hidden(requests, events.item, catalogue),
         )
-
-    def _excluded(self, queries: list[Query], events: Events) -> IntArray:
-        """Rows never to show of the whole catalogue, [B, X]: excluded by the caller, or seen in the history."""
-        seen = np.where(np.array([query.request.include_seen for query in queries])[:, None], -1, events.item)
-        asked = [self._policy.catalogue.rows(list(query.request.excluded_ids)) for query in queries]
-        width = max(map(len, asked))
-        if not width:
-            return seen
-        padded = np.stack([np.pad(rows, (0, width - len(rows)), constant_values=-1) for rows in asked])
-        return np.concatenate([seen, padded], axis=1)
+        return self._reply(jobs, part, users, ranking, unknown)
 
     def _reply(
-        self, jobs: list[RecommendJob], part: list[int], users: _Users, ranking: Ranking, unknown: list[list[str]]
+        self,
+        jobs: list[RecommendJob],
+        part: list[int],
+        users: _Users,
+        ranking: Ranking,
+        unknown: Mapping[int, list[str]],
     ) -> list[bytes]:
         """Builds and sets the reply of each job; returns the decisions to log."""
-        rows, scores, values = ranking.row.tolist(), ranking.score.tolist(), ranking.q_value.tolist()
-        propensities = np.exp(ranking.log_propensity).tolist()
+        items = self._encoder.encode(ranking)
         joint = ranking.log_propensity.sum(axis=1, dtype=np.float64).tolist()
         now_ms = time.time_ns() // 1_000_000
         logged = []
         for b, (job, i) in enumerate(zip(jobs, part, strict=True)):
             if job.reply.done():  # the caller has gone: nothing was shown, nothing is logged
                 continue
-            if unknown[b]:
+            query = job.request
+            rest = pb.RecommendResponse(decision_id=query.decision_id, log_propensity=joint[b], seed=query.seed)
+            if b in unknown:
                 try:
                     check_unknown(unknown[b])
                 except InvalidFieldError as error:
                     job.reply.set_exception(error)
                     continue
                 self._metrics.unknown_items.labels("Recommend").inc(len(unknown[b]))
-            query, reason = job.request, users.reason[i]
-            items = [
-                pb.RankedItem(item_id=self._ids[row], score=score, q_value=value, propensity=propensity)
-                for row, score, value, propensity in zip(rows[b], scores[b], values[b], propensities[b], strict=True)
-                if row >= 0
-            ]
-            if not items and unknown[b]:
-                reason = UNKNOWN_CANDIDATES
-                items = self._in_order(query, unknown[b])
-            reply = pb.RecommendResponse(
-                decision_id=query.decision_id,
-                items=items,
-                log_propensity=joint[b],
-                adaptation=self._adaptation(users, i, reason),
-                unknown_ids=unknown[b],
-                seed=query.seed,
-            ).SerializeToString()
+                rest.unknown_ids.extend(unknown[b])
+                if not items[b]:
+                    users.reason[i] = UNKNOWN_CANDIDATES
+                    rest.items.extend(_in_order(query, unknown[b]))
+            self._describe(rest.adaptation, users, i)
+            reply = rest.SerializeToString() + items[b]
             job.reply.set_result(reply)
             logged.append(decisions.encode(now_ms, query.raw, reply))
         return logged
 
-    @staticmethod
-    def _in_order(query: Query, unknown: list[str]) -> list[pb.RankedItem]:
-        """The caller's own order, where nothing is known of any candidate."""
-        hidden = set(query.request.excluded_ids)
-        shown = [item_id for item_id in unknown if item_id not in hidden][: query.slate_size]
-        return [pb.RankedItem(item_id=item_id, propensity=1.0) for item_id in shown]
+    def _describe(self, out: pb.Adaptation, users: _Users, i: int) -> None:
+        """Says what the user's copy was made from."""
+        out.policy_version = self._policy.version
+        out.adapter = self._adapter
+        out.watermark = int(users.state.watermark[i])
+        if reason := users.reason[i]:
+            out.source, out.reason = pb.SOURCE_PRIOR, reason
+            return
+        copy = users.copy
+        out.source = pb.SOURCE_ADAPTED
+        out.events_used = int(copy.events_used[i])
+        out.loss_before, out.loss_after = float(copy.loss_before[i]), float(copy.loss_after[i])
 
-    def _adaptation(self, users: _Users, i: int, reason: str) -> pb.Adaptation:
-        source = pb.SOURCE_PRIOR if reason else pb.SOURCE_ADAPTED
-        self._metrics.served.labels("prior" if reason else "adapted", reason).inc()
-        copy, learnt = users.copy, not reason
-        return pb.Adaptation(
-            policy_version=self._policy.version,
-            adapter=self._policy.manifest.spec.adapter,
-            source=source,
-            reason=reason,
-            events_used=int(copy.events_used[i]) if learnt else 0,
-            watermark=int(users.state.watermark[i]),
-            loss_before=float(copy.loss_before[i]) if learnt else 0.0,
-            loss_after=float(copy.loss_after[i]) if learnt else 0.0,
-        )
+
+def _in_order(query: Query, unknown: list[str]) -> list[pb.RankedItem]:
+    """The caller's own order, where nothing is known of any candidate."""
+    barred = set(query.request.excluded_ids)
+    shown = [item_id for item_id in unknown if item_id not in barred][: query.slate_size]
+    return [pb.RankedItem(item_id=item_id, propensity=1.0) for item_id in shown]
 
 
 def _take(events: Events, rows: IntArray) -> Events:

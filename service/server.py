@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -87,6 +88,8 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         )
         metrics.busy.set_function(lambda: batcher.load.busy)
         _warm_up(policy)
+        gc.collect()
+        gc.freeze()  # what lives as long as the server is not looked at by every later collection
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers((Servicer(policy, store, batcher, metrics).handlers(),))
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types

@@ -1,0 +1,74 @@
+"""From the ids of a batch of requests to catalogue rows, and back for what the catalogue does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from meta.catalogue import Catalogue
+from meta.types import IntArray
+from protos.quickstudy.v1 import recommender_pb2 as pb
+
+
+def resolve(requests: Sequence[pb.RecommendRequest], catalogue: Catalogue) -> tuple[IntArray, dict[int, list[str]]]:
+    """Looks up the candidates of a batch that gives some.
+
+    Returns:
+        int32 [B, C], rows; -1 for padding and for unknown, repeated and excluded candidates.
+        The unknown ids by index of the request, each once, in the caller's order; absent where all are known.
+    """
+    flat: list[str] = []
+    count = np.empty(len(requests), np.int64)
+    for i, request in enumerate(requests):
+        flat.extend(request.candidate_ids)
+        count[i] = len(flat)
+    count[1:] -= count[:-1].copy()
+    rows = _table(catalogue.rows(flat), count)
+    unknown = _unknown(flat, rows, count) if (rows < 0).any() else {}
+    _drop_repeats(rows)
+    for i, request in enumerate(requests):
+        if request.excluded_ids:
+            rows[i, np.isin(rows[i], catalogue.rows(request.excluded_ids))] = -1
+    return rows, unknown
+
+
+def hidden(requests: Sequence[pb.RecommendRequest], seen: IntArray, catalogue: Catalogue) -> IntArray:
+    """Rows that a ranking of the whole catalogue must not show, int [B, X], -1 where padded.
+
+    Args:
+        seen: int [B, T], rows of the users' histories, -1 where padded.
+    """
+    counted = np.where(np.array([request.include_seen for request in requests])[:, None], -1, seen)
+    asked = [catalogue.rows(request.excluded_ids) for request in requests]
+    width = max(map(len, asked))
+    if not width:
+        return counted
+    padded = np.stack([np.pad(rows, (0, width - len(rows)), constant_values=-1) for rows in asked])
+    return np.concatenate([counted, padded], axis=1)
+
+
+def _table(flat: IntArray, count: IntArray) -> IntArray:
+    if count.min() == count.max():
+        return flat.reshape(len(count), -1)
+    inside = np.arange(count.max()) < count[:, None]
+    rows = np.full(inside.shape, -1, np.int32)
+    rows[inside] = flat
+    return rows
+
+
+def _unknown(flat: Sequence[str], rows: IntArray, count: IntArray) -> dict[int, list[str]]:
+    start = np.cumsum(count) - count
+    found = {}
+    for i in np.flatnonzero(((rows < 0) & (np.arange(rows.shape[1]) < count[:, None])).any(axis=1)).tolist():
+        lost = np.flatnonzero(rows[i, : count[i]] < 0) + start[i]
+        found[i] = list(dict.fromkeys(flat[at] for at in lost.tolist()))
+    return found
+
+
+def _drop_repeats(rows: IntArray) -> None:
+    """Leaves the first of equal rows in each request; the others become padding."""
+    ordered = np.sort(rows, axis=1)
+    for i in np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)).tolist():
+        order = np.argsort(rows[i], kind="stable")
+        rows[i, order[1:][rows[i, order[1:]] == rows[i, order[:-1]]]] = -1
