@@ -71,6 +71,7 @@ def train(
     with clear_errors():
         from meta.checkpoint import git_revision
 
+        progress: Iterator[Any]
         if env is not None:
             from meta.trainer import worlds
 
@@ -139,7 +140,13 @@ def serve(
         from service.server import serve as run_server
         from service.settings import ServerSettings, from_environment
 
-        given = {"redis": redis, "data_dir": data_dir, "host": host, "port": port, "metrics_port": metrics_port}
+        given: dict[str, Any] = {
+            "redis": redis,
+            "data_dir": data_dir,
+            "host": host,
+            "port": port,
+            "metrics_port": metrics_port,
+        }
         run_server(from_environment(ServerSettings, policy=policy, **given))
 
 
@@ -156,12 +163,13 @@ def bench_demo(seed: Seed = 0) -> None:
 
 
 @bench.command("serve")
-def bench_serve(policy: Annotated[Path | None, typer.Option(help="Policy; none: one is trained.")] = None) -> None:
+def bench_serve(policy: Policy) -> None:
     """Throughput and latency of Recommend beside a bare gRPC echo of the same messages."""
     with clear_errors():
         from benchmarks import serve as measure
+        from benchmarks.report import RESULTS
 
-        show_claims(measure.run(policy))
+        show_claims(measure.run(policy, RESULTS / "serve.json"))
 
 
 @bench.command("coldstart")

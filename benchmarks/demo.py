@@ -93,7 +93,7 @@ class ServedAgent:
         await client.ready()
         return client
 
-    async def _ask(self, offers: np.ndarray) -> list[pb.RecommendResponse]:  # type: ignore[type-arg]  # array of str
+    async def _ask(self, offers: np.ndarray) -> list[pb.RecommendResponse]:
         calls = [
             self._client.recommend(f"{self._visit}-{user}", offer, slate_size=self._size)
             for user, offer in enumerate(offers.tolist())

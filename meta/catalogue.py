@@ -16,13 +16,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from meta.errors import InputError
+
 Kind = Literal["number", "category", "multihot", "vector"]
 
 MAX_ID_BYTES = 256
 MAX_VOCABULARY = 512  # values of a category or multihot column that get a feature; the most frequent ones win
 
 
-class CatalogueError(ValueError):
+class CatalogueError(InputError):
     """A catalogue that cannot be built; the text names the violated condition and the value."""
 
 

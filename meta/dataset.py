@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from meta.catalogue import MAX_ID_BYTES, Catalogue, CatalogueError, encode_items
+from meta.errors import InputError
 
 LIKED = 4.0
 """A MovieLens rating from here on is reward 1, below it reward 0."""
@@ -28,7 +29,7 @@ _GENRES = [
 ]
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """An input file that cannot be used; the text names file, line, value and rule in one sentence."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from meta import neighbours, q_network
-from meta.adapters import ADAPTERS
+from meta.adapters import named
 from meta.adapters.port import Support
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
@@ -55,7 +55,7 @@ class Policy:
         """
         support = q_network.gather(self.spec, self._table, events, events.length[:, None])
         with np.errstate(all="ignore"):
-            u = _half(np.asarray(ADAPTERS[self.spec.adapter].adapt(self._params, self.spec, support))[:, 0])
+            u = _half(np.asarray(named(self.spec.adapter).adapt(self._params, self.spec, support))[:, 0])
             prior = self.prior(events.users)
             before, after = self._loss(prior, support), self._loss(u, support)
             accepted = (np.abs(u) < LARGEST).all(axis=-1) & np.isfinite(after)
@@ -157,8 +157,6 @@ def _check(checkpoint: Checkpoint) -> None:
     spec, features = checkpoint.manifest.spec, checkpoint.catalogue.features
     if features.shape != (spec.items, spec.features):
         raise PolicyError(f"catalogue is {features.shape}, the manifest says {(spec.items, spec.features)}")
-    if spec.adapter not in ADAPTERS:
-        raise PolicyError(f"adapter must be one of {', '.join(ADAPTERS)}, got {spec.adapter!r}")
     expected = {k: v.shape for k, v in q_network.init(spec, np.random.default_rng(0)).items()}
     for name, shape in expected.items():
         value = checkpoint.params.get(name)

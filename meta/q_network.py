@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.adapters import ADAPTERS
+from meta.adapters import named
 from meta.adapters.port import Support, logits
 from meta.arrays import namespace
 from meta.choice import Outcomes, losses, outcomes
@@ -98,7 +98,7 @@ def init(spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
                 f"item.{head}.id": normal(spec.items, e, std=0.05),
                 f"item.{head}.id_bias": np.zeros(spec.items, np.float32),
             }
-    return params | ADAPTERS[spec.adapter].init(spec, rng)
+    return params | named(spec.adapter).init(spec, rng)
 
 
 def items(params: Params, spec: Spec, features: Array) -> ItemTable:
@@ -130,7 +130,7 @@ def believe(params: Params, spec: Spec, table: ItemTable, events: Events, prefix
         prefix: int [B, P], decisions in each prefix.
     """
     support = gather(spec, table, events, prefix)
-    u = ADAPTERS[spec.adapter].adapt(params, spec, support)
+    u = named(spec.adapter).adapt(params, spec, support)
     return look(params, spec, table, events, support.inside, support.age, u)
 
 
@@ -144,7 +144,7 @@ def gather(spec: Spec, table: ItemTable, events: Events, prefix: Array) -> Suppo
 
 def look(params: Params, spec: Spec, table: ItemTable, events: Events, inside: Array, age: Array, u: Array) -> Belief:
     """Joins fast vectors u [B, P, E] with the session state into a belief; inside and age as in `prefix_ages`."""
-    if not ADAPTERS[spec.adapter].sees_session:
+    if not named(spec.adapter).sees_session:
         inside = 0.0 * inside
     h = state(params, summarise(table.features[_known(events.item)], events, inside, age))
     return Belief(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from meta.errors import InputError
+
 
 class ServiceError(Exception):
     """A call that cannot be answered."""
@@ -36,5 +38,5 @@ class ExpiredError(ServiceError):
     """The caller's deadline passed before the request was computed."""
 
 
-class StartupError(Exception):
+class StartupError(InputError):
     """The server cannot start; the text is one line that says why and what to do."""

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from meta.errors import InputError
+
 MAX_HISTORY = 128
 """Most events that a history may keep; Redis memory and the script's time are sized for it."""
 
 S = TypeVar("S")
 
 
-class SettingsError(ValueError):
+class SettingsError(InputError):
     """A setting out of range; the text names it, the rule and the value."""
 
 

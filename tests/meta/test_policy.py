@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from meta.checkpoint import PolicyError, save
+from meta.errors import InputError
 from meta.policy import Policy
 from meta.types import Events
 from tests.meta.worlds_of_numbers import ITEMS, checkpoint_parts, histories
@@ -87,7 +88,7 @@ def test_a_damaged_folder_is_refused_with_the_reason(tmp_path: Path, damage: obj
     """Each kind of damage has one clear sentence."""
     save(tmp_path / "p", *checkpoint_parts())
     damage(tmp_path / "p")  # type: ignore[operator]  # a lambda of the table
-    with pytest.raises(PolicyError, match=words):
+    with pytest.raises(InputError, match=words):
         Policy.load(tmp_path / "p")
 
 

@@ -1,0 +1,120 @@
+"""The command line as a person uses it: in a process of its own, judged by what it prints and its exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meta.checkpoint import save
+from tests.meta.worlds_of_numbers import checkpoint_parts
+
+ROOT = Path(__file__).parents[1]
+
+
+def quickstudy(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in the checkout."""
+    command = [sys.executable, "-m", "quickstudy", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    """A file with this text; its path."""
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def test_help_lists_the_commands() -> None:
+    """Every command that is listed says what it does."""
+    done = quickstudy("--help")
+    assert done.returncode == 0
+    for command in ("demo", "train", "coldstart", "simulate", "serve", "bench", "version"):
+        assert f" {command} " in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Neither torch nor pandas nor grpc is loaded to print help."""
+    code = "import sys, quickstudy; print([m for m in ('torch', 'pandas', 'grpc', 'gymnasium') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("user_id,item_id,reward\nu,a,1\n", "timestamp"),
+        ("user_id,item_id,reward,timestamp\nu,a,1,100\nu,b,much,101\n", "line 3"),
+        ("user_id,item_id,reward,timestamp\nu,a,1,100\nu,b,nan,101\n", "line 3"),
+        ("user_id,item_id,reward,timestamp\nu,a,1,100\n,b,1,101\n", "line 3"),
+        ("", "empty"),
+    ],
+)
+def test_a_broken_log_is_named_in_one_line(tmp_path: Path, log: str, words: str) -> None:
+    """The line or column is named, nothing is written, and the exit code is 2."""
+    events, items = write(tmp_path, "events.csv", log), write(tmp_path, "items.csv", "item_id,x\na,1\nb,2\n")
+    out = tmp_path / "policy"
+    done = quickstudy("train", "--interactions", events, "--items", items, "--out", str(out))
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_training_needs_a_source(tmp_path: Path) -> None:
+    """Without a log or a world the options that are missing are named."""
+    done = quickstudy("train", "--out", str(tmp_path / "policy"))
+    assert done.returncode == 2
+    assert "--interactions and --items, or --movielens, or" in " ".join(done.stderr.split())
+
+
+def test_an_unknown_adapter_is_named(tmp_path: Path) -> None:
+    """The error lists the adapters there are."""
+    arguments = ("train", "--env", "interest_exploration", "--adapter", "magic", "--out", str(tmp_path / "p"))
+    done = quickstudy(*arguments)
+    assert done.returncode == 2
+    assert "adapter must be one of frozen, session, ridge, maml, got 'magic'" in done.stderr
+
+
+def test_an_unknown_world_is_named(tmp_path: Path) -> None:
+    """The error lists the worlds there are."""
+    done = quickstudy("train", "--env", "mars", "--out", str(tmp_path / "p"))
+    assert done.returncode == 2
+    assert "env must be one of interest_exploration, got 'mars'" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "simulate"])
+def test_a_missing_policy_says_how_to_make_one(tmp_path: Path, command: str) -> None:
+    """One line, exit code 2."""
+    done = quickstudy(command, "--policy", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert "does not exist; make one with `quickstudy train" in done.stderr
+
+
+def test_truncated_weights_are_refused(tmp_path: Path) -> None:
+    """The server does not start on half a file."""
+    save(tmp_path / "p", *checkpoint_parts())
+    weights = tmp_path / "p" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    done = quickstudy("serve", "--policy", str(tmp_path / "p"))
+    assert done.returncode == 2
+    assert "weights.safetensors is truncated or damaged" in done.stderr
+
+
+def test_a_redis_that_is_away_is_named(tmp_path: Path) -> None:
+    """The server says which address did not answer."""
+    save(tmp_path / "p", *checkpoint_parts())
+    arguments = (
+        "--policy",
+        str(tmp_path / "p"),
+        "--redis",
+        "redis://127.0.0.1:1",
+        "--port",
+        "0",
+        "--metrics-port",
+        "0",
+    )
+    done = quickstudy("serve", *arguments)
+    assert done.returncode == 2
+    assert "no Redis at redis://127.0.0.1:1" in done.stderr
