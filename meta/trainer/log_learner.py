@@ -1,0 +1,262 @@
+"""One learner of logged data: its settings, where it starts, its losses and its steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from meta import neighbours, q_network
+from meta.catalogue import Catalogue
+from meta.checkpoint import Checkpoint, Manifest
+from meta.policy import Policy
+from meta.spec import Spec
+from meta.tasks import Sequences
+from meta.td import double_q_target, huber
+from meta.trainer.log_batches import Batch, Memories, draw
+from meta.types import Events, FloatArray, IntArray
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train; the defaults were chosen on validation users of MovieLens latest-small.
+
+    Args:
+        iterations: most gradient steps; every schedule runs by it, never by the clock.
+        batch: users a step.
+        prefixes: supports of each user a step.
+        length: longest support.
+        short: half of the supports are no longer than this.
+        from_start: share of windows that begin with the user's first event.
+        rate: peak step size of AdamW.
+        warm_up: steps until the peak, from where a cosine falls to a fiftieth.
+        decay: weight decay of the id embeddings.
+        dropout: share of the id embedding's coordinates switched off in each step.
+        average: of the weights that are judged and kept, exponential, by step.
+        clip: largest norm of the gradient.
+        power: a user counts as (number of later likes) ^ power.
+        td_weight: weight of the TD loss.
+        discount: gamma by event.
+        polyak: share of the online parameters in each move of the target's.
+        judge_every: steps between looks at the validation users.
+        patience: looks without improvement until the stop.
+        least: an item of fewer likes has no embedding of its own and ranks last.
+        width, hidden, steps, history: see `Spec`.
+        neighbours: kept neighbours of an item in the memory.
+        penalty: of the memory's regression.
+        folds: of the memory, so that nobody meets their own likes in it.
+        validation, test: shares of the users.
+    """
+
+    iterations: int = 250
+    batch: int = 96
+    prefixes: int = 4
+    length: int = 64
+    short: int = 20
+    from_start: float = 0.6
+    rate: float = 3e-3
+    warm_up: int = 20
+    decay: float = 1e-2
+    dropout: float = 0.3
+    average: float = 0.99
+    clip: float = 1.0
+    power: float = 1.0
+    td_weight: float = 0.1
+    discount: float = 0.8
+    polyak: float = 0.03
+    judge_every: int = 25
+    patience: int = 5
+    least: int = 3
+    width: int = 48
+    hidden: int = 16
+    steps: int = 1
+    history: int = 64
+    neighbours: int = 100
+    penalty: float = 400.0
+    folds: int = 5
+    validation: float = 0.15
+    test: float = 0.2
+
+
+class Learner:
+    """Parameters that learn from the users they are shown: online, target, and the running average that is kept."""
+
+    def __init__(
+        self, log: Sequences, catalogue: Catalogue, users: IntArray, adapter: str, rng: np.random.Generator,
+        how: Settings,
+    ) -> None:  # fmt: skip
+        """Start at popularity and the co-occurrence memory of `users`."""
+        likes = log.positives(users)
+        self.iteration, self.loss, self.td_loss = 0, math.nan, math.nan
+        self._log, self._catalogue, self._how, self._rng = log, catalogue, how, rng
+        self._users = users[log.lengths[users] >= 2]
+        self._noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        self._actions = np.flatnonzero(likes >= min(how.least, likes.max()))
+        spec = Spec(
+            items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, item_ids=True,
+            slate="independent", adapter=adapter, steps=how.steps, history=how.history,
+            neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount,
+        )  # fmt: skip
+        self.manifest = Manifest(spec)
+        self._memories = (
+            Memories(log, users, self._actions, spec.neighbours, how.penalty, how.folds, rng)
+            if spec.neighbours
+            else None
+        )
+        self._fixed = neighbours.init(spec)
+        start = initial(spec, likes, self._actions, rng)
+        if self._memories:
+            start[neighbours.FADE] = self._fixed[neighbours.FADE]
+            self._fixed |= {neighbours.INDEX: self._memories.index, neighbours.WEIGHT: self._memories.weight}
+        self._params = {name: torch.tensor(value, requires_grad=True) for name, value in start.items()}
+        self._target = {name: value.detach().clone() for name, value in self._params.items()}
+        self._average = {name: value.detach().clone() for name, value in self._params.items()}
+        self._features = torch.from_numpy(catalogue.features)
+        self._optimiser = optimiser(self._params, how)
+
+    def step(self) -> None:
+        """Take one gradient step; FloatingPointError where the loss is no longer finite."""
+        how = self._how
+        users = self._rng.choice(self._users, how.batch, replace=len(self._users) < how.batch)
+        batch = draw(
+            self._log, users, self._actions, self._memories, self._rng, prefixes=how.prefixes, length=how.length,
+            short=how.short, from_start=how.from_start,
+        )  # fmt: skip
+        rows = torch.from_numpy(self._actions)
+        loss, td_loss = losses(self._dropped(), self._target, self.manifest.spec, self._features, rows, batch, how)
+        self.loss, self.td_loss = loss.item(), td_loss.item()
+        if not math.isfinite(self.loss + self.td_loss):
+            raise FloatingPointError(f"the loss is {self.loss} in step {self.iteration + 1}; lower the rate")
+        factor = schedule(self.iteration, how)
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss + how.td_weight * td_loss)
+        torch.nn.utils.clip_grad_norm_(self._params.values(), how.clip)
+        self._optimiser.step()
+        self.iteration += 1
+        kept = min(how.average, self.iteration / (self.iteration + 9))
+        with torch.no_grad():
+            for name, value in self._params.items():
+                self._target[name].lerp_(value, how.polyak)
+                self._average[name].lerp_(value, 1 - kept)
+
+    def learnt(self) -> dict[str, FloatArray]:
+        """The averaged parameters, ready to be saved."""
+        return self._fixed | {name: value.numpy().copy() for name, value in self._average.items()}
+
+    def policy(self) -> Policy:
+        """The policy as it would serve now."""
+        return Policy(Checkpoint(self.manifest, self.learnt(), self._catalogue, ""))
+
+    def _dropped(self) -> Tensors:
+        """The parameters with some of the choice tower's id embeddings switched off."""
+        name, rate = "item.v.id", self._how.dropout
+        kept = torch.rand(self._params[name].shape, generator=self._noise) >= rate
+        return self._params | {name: self._params[name] * kept / (1.0 - rate)}
+
+
+def initial(spec: Spec, likes: FloatArray, actions: IntArray, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Fresh parameters that rank by popularity.
+
+    Args:
+        spec: the shape of the network.
+        likes: float [N], positive training events of each item.
+        actions: int [A], rows of the items with an embedding of their own.
+        rng: draws the embeddings.
+    """
+    params = q_network.init(spec, rng)
+    rare = np.ones(spec.items, bool)
+    rare[actions] = False
+    for head in ("v", "q"):
+        for name in (f"item.{head}.id", f"item.{head}.linear"):
+            std = 0.05 * math.sqrt(spec.width)  # e is divided by sqrt(E): .05 a coordinate is what worked
+            params[name] = (std * rng.standard_normal(params[name].shape)).astype(np.float32)
+        params[f"item.{head}.id"][rare] = 0.0
+    params["item.q.id_bias"] = (np.log1p(likes) - 2.0 * rare).astype(np.float32)
+    params["advantage.log_scale"] = np.asarray(-3.0, np.float32)  # rewards are in 0..1, logits in 0..8
+    return params
+
+
+def losses(
+    params: Tensors,
+    target: Tensors,
+    spec: Spec,
+    features: torch.Tensor,
+    actions: torch.Tensor,
+    batch: Batch,
+    how: Settings,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the cross-entropy of all later likes, nats, and the Huber loss of Q at each first prefix's next event.
+
+    Args:
+        params, target: online parameters, which learn, and the target's, which do not.
+        spec: their shape.
+        features: float [N, F].
+        actions: int [A], rows of the items that are ranked.
+        batch: what was drawn.
+        how: settings.
+    """
+    value, advantage = evaluate(params, spec, features, actions, batch)
+    open_ = torch.from_numpy(batch.open)
+    later = torch.log_softmax(advantage[:, :-1].masked_fill(~open_[:, :-1], -1e9), -1)
+    weight = torch.from_numpy(batch.weight) ** how.power * torch.from_numpy(batch.weight > 0)
+    entropy = -(torch.from_numpy(batch.liked) * later).sum(-1)
+    loss = (weight * entropy).sum() / weight.sum().clamp(min=1.0)
+    scale = params["advantage.log_scale"].exp()
+    action = torch.from_numpy(batch.action)
+    q = value[:, 0] + scale * advantage[:, 0].gather(-1, action.clamp(min=0)[:, None])[:, 0]
+    with torch.no_grad():
+        next_online = value[:, -1:] + scale * advantage[:, -1]
+        then, judged = evaluate(target, spec, features, actions, batch, slice(-1, None))
+        next_target = then + target["advantage.log_scale"].exp() * judged[:, -1]
+        reward = torch.from_numpy(batch.reward)
+        y = double_q_target(reward, torch.full_like(reward, how.discount), next_online, next_target, open_[:, -1])
+    known = (action >= 0).to(q.dtype)
+    return loss, (known * huber(q - y)).sum() / known.sum().clamp(min=1.0)
+
+
+def evaluate(
+    params: Tensors,
+    spec: Spec,
+    features: torch.Tensor,
+    actions: torch.Tensor,
+    batch: Batch,
+    some: slice = slice(None),  # a slice is immutable
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return V(s) [B, P] and the unscaled advantages [B, P, A] of some prefixes of a batch."""
+    table = q_network.items(params, spec, features)
+    events = Events(
+        *(torch.from_numpy(np.ascontiguousarray(x)) for x in (
+            batch.events.item, batch.events.reward, batch.events.group, batch.events.mask, batch.events.length,
+            batch.events.time_ms,
+        ))
+    )  # fmt: skip
+    belief = q_network.believe(params, spec, table, events, torch.from_numpy(batch.prefix[:, some]))
+    advantage = belief.taste_q @ table.e_q[actions].T + table.b_q[actions]
+    if spec.neighbours:
+        fade = neighbours.fade(params, torch.from_numpy(batch.evidence[:, some]))
+        advantage = advantage + fade[..., None] * torch.from_numpy(batch.recalled[:, some])
+    return belief.value, advantage
+
+
+def optimiser(params: Tensors, how: Settings) -> torch.optim.AdamW:
+    """AdamW; towers move as if e were not divided by sqrt(E), popularity and the prior slowly, the fade fast."""
+    groups = []
+    for name, value in params.items():
+        tower = name.startswith("item.") and name.endswith((".id", ".linear", ".w2"))
+        slow = name in ("item.q.id_bias", "prior")
+        peak = how.rate * (math.sqrt(how.width) if tower else 0.1 if slow else 10.0 if name == neighbours.FADE else 1.0)
+        decay = how.decay if name.endswith(".id") else 0.0
+        groups.append({"params": [value], "lr": peak, "peak": peak, "weight_decay": decay})
+    return torch.optim.AdamW(groups, foreach=True)
+
+
+def schedule(step: int, how: Settings) -> float:
+    """Factor of the step size: a linear warm-up, then a cosine to a fiftieth."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(step / how.iterations, 1.0)))
+    return min(1.0, (step + 1) / how.warm_up) * (0.02 + 0.98 * cosine)
