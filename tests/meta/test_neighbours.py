@@ -9,7 +9,7 @@ from meta.types import Events
 
 
 def test_regression_by_hand() -> None:
-    """Users like {0, 1} and {0}: the inverse of [[3, 1], [1, 2]] is [[2, -1], [-1, 3]] / 5, so B = [[0, 1/3], [1/2, 0]]."""
+    """Users like {0, 1} and {0}: [[3, 1], [1, 2]]^-1 = [[2, -1], [-1, 3]] / 5, so B = [[0, 1/3], [1/2, 0]]."""
     index, weight = regress(np.array([0, 0, 1]), np.array([0, 1, 0]), 3, keep=2, penalty=1.0)
     assert [[1, -1], [0, -1], [-1, -1]] == index.tolist()
     assert [1 / 3, 1 / 2, 0.0] == pytest.approx(weight[:, 0].tolist())
