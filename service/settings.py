@@ -27,7 +27,7 @@ class SettingsError(InputError):
 class BatchSettings:
     """How requests of several users become one computation. Environment: QUICKSTUDY_BATCH_*."""
 
-    window_s: float = 0.005
+    window_s: float = 0.008
     """Longest wait for company, seconds, used in full only while the process is saturated; an idle one never waits."""
     max_users: int = 64
     """Most requests in one batch."""
@@ -125,6 +125,8 @@ def from_environment(
             values[item.name] = from_environment(hints[item.name], environ, f"{variable}_")
         elif variable in environ:
             values[item.name] = _parse(hints[item.name], environ[variable], variable)
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise SettingsError(f"{item.name} must be given, or {variable} set")
     return kind(**values)
 
 

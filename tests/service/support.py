@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +31,22 @@ serve(from_environment(ServerSettings))
 """
 
 
-def make_policy(folder: Path, items: int = 120, temperature: float = 0.5, **spec: object) -> Path:
-    """Writes a real policy folder with drawn, untrained weights over items "i0", "i1", ... and returns it."""
+def make_policy(folder: Path, items: int = 120, scale: Mapping[str, float] | None = None, **spec: object) -> Path:
+    """Writes a real policy folder with drawn, untrained weights over items "i0", "i1", ... and returns it.
+
+    Args:
+        folder: where to.
+        items: size of the catalogue.
+        scale: parameters to multiply.
+        spec: fields of the network's spec that differ from a small one's.
+    """
     rng = np.random.default_rng(7)
     features = rng.standard_normal((items, 8)).astype(np.float32)
     catalogue = Catalogue.from_features([f"i{n}" for n in range(items)], features, [f"f{n}" for n in range(8)])
     shape = Spec(items=items, features=8, **{"width": 16, "hidden": 8, "adapter": "maml", **spec})  # type: ignore[arg-type]
-    save(folder, Manifest(spec=shape, temperature=temperature), q_network.init(shape, rng), catalogue)
+    params = q_network.init(shape, rng)
+    params |= {name: params[name] * np.float32(factor) for name, factor in (scale or {}).items()}
+    save(folder, Manifest(spec=shape, temperature=0.5), params, catalogue)
     return folder
 
 

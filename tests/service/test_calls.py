@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,7 +19,7 @@ from service.client import Client
 from service.embedded import EmbeddedStore
 from service.history import id_hash
 from service.store import connect
-from tests.service.support import ROOT, Server
+from tests.service.support import ROOT, Server, make_policy, start_server
 
 CANDIDATES = [f"i{n}" for n in range(40)]
 
@@ -190,6 +191,38 @@ async def test_every_decision_is_logged(client: Client, server: Server) -> None:
     await redis.aclose()
     assert [(d.request, d.response) for d in found] == [(asked, reply)]
     assert abs(found[0].time_ms - time.time() * 1000) < 60_000
+
+
+async def test_a_damaged_history_harms_only_its_user(client: Client, server: Server) -> None:
+    """Bytes that are no history: the user gets the prior and the reason, and the next event repairs the history."""
+    redis = connect(EmbeddedStore(server.data_dir).url)
+    await redis.set("{damaged}:h", b"no history")
+    await redis.set("{damaged}:c", b"no copy")
+    await redis.aclose()
+    reply = await client.recommend("damaged", CANDIDATES)
+    assert (len(reply.items), reply.adaptation.reason) == (10, "the history is unreadable")
+    assert len((await client.get_user("damaged")).events) == 0
+    assert results(await client.record([event("damaged", "e", "i1")])) == ["ADDED"]
+    assert (await client.recommend("damaged", CANDIDATES)).adaptation.events_used == 1
+
+
+async def test_an_exploded_copy_is_refused(tmp_path: Path) -> None:
+    """Where adaptation explodes, the prior is served, the reason given, and the refusal remembered."""
+    server = start_server(make_policy(tmp_path / "p", scale={"maml.rate": 1e6}), tmp_path / "data")
+    async with Client(server.target) as client:
+        await client.record([event("u", "e", "i1")])
+        for _ in range(2):
+            reply = await client.recommend("u", CANDIDATES)
+            assert (reply.adaptation.source, reply.adaptation.reason) == (
+                pb.SOURCE_PRIOR,
+                "the adapted copy was refused",
+            )
+            await asyncio.sleep(0.1)
+        assert (await client.get_user("u")).copy.current
+        samples = server.metrics()
+        assert samples['quickstudy_copies_total{state="adapted"}'] == 1
+        assert samples['quickstudy_served_total{reason="the adapted copy was refused",source="prior"}'] == 2
+    assert server.stop() == 0
 
 
 async def test_health_and_reflection_answer(server: Server) -> None:

@@ -183,9 +183,7 @@ def test_an_occupied_port_is_one_clear_line(policy: Path, tmp_path: Path, name: 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(
-            RuntimeError, match=f"StartupError: cannot listen on 127.0.0.1:{port}: Address already"
-        ):
+        with pytest.raises(RuntimeError, match=f"StartupError: cannot listen on 127.0.0.1:{port}: Address already"):
             start_server(policy, tmp_path / "data", **{name: str(port)})
     store = EmbeddedStore(tmp_path / "data")
     assert not store.socket.exists()
