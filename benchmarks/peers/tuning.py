@@ -6,7 +6,7 @@ three ways; family settings, way and weight are chosen together by the mean NDCG
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,52 +37,52 @@ FAMILIES: dict[str, dict[str, Fit]] = {
 WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 
 
+Join = Callable[[Scorer, FloatArray], Scorer]
+"""A peer's scorer and the number of likes of each item -> the scorer that is ranked by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A tuned peer: its name in tables, what was chosen, its validation NDCG@10 (mean over k), and its scores."""
+    """A tuned peer.
+
+    Args:
+        name: in tables.
+        chosen: the settings, "" where there are none.
+        validation: NDCG@10 on validation users, mean over k.
+        build: fits it with those settings.
+    """
 
     name: str
     chosen: str
     validation: float
-    scorer: Scorer
+    build: Fit
 
 
 def tuned(likes: Matrix, validation: Queries) -> list[Peer]:
-    """Fit and tune every peer: popularity, chance, and each family raw and blended.
+    """Tune every peer: popularity, chance, and each family raw and blended.
 
     Args:
         likes: of the training users.
         validation: users on whom settings are chosen.
     """
     count = np.asarray(likes.sum(0))
-    rows = {"popularity": popularity(likes), "random": chance(likes.shape[1], seed=0)}
-    peers = [Peer(name, "", _mean(scorer, validation), scorer) for name, scorer in rows.items()]
+    simple: dict[str, Fit] = {"random": lambda likes: chance(likes.shape[1], seed=0), "popularity": popularity}
+    peers = [Peer(name, "", _mean(fit(likes), validation), fit) for name, fit in simple.items()]
     for family, settings in FAMILIES.items():
         best: dict[str, Peer] = {}
         for chosen, fit in settings.items():
-            fitted = fit(likes)
-            remembered = _remember(fitted, validation)
-            for kind, way, blend in blends(count):
-                value = _mean(blend(remembered), validation)
-                name = family if kind == "raw" else f"{family} + popularity"
+            scorer = _remember(fit(likes), validation)
+            for way, join in JOINS.items():
+                value = _mean(join(scorer, count), validation)
+                name = family if way == "raw" else f"{family} + popularity"
                 if name not in best or value > best[name].validation:
-                    best[name] = Peer(name, f"{chosen}, {way}", value, blend(fitted))
+                    best[name] = Peer(name, f"{chosen}, {way}", value, partial(_build, fit=fit, join=join))
         peers += best.values()
     return peers
 
 
-def blends(count: FloatArray) -> Iterator[tuple[str, str, Callable[[Scorer], Scorer]]]:
-    """Every way to join a peer with popularity: ("raw" or "blend", what it is called, the join)."""
-    yield "raw", "raw", partial(_raw, count=count)
-    log_count = standardise(np.log1p(count)[None])
-    for weight in WEIGHTS:
-        yield "blend", f"log + {weight} z", partial(_blend, prior=log_count, weight=weight, by_user=True)
-        yield (
-            "blend",
-            f"count + {weight} z",
-            partial(_blend, prior=standardise(count[None]), weight=weight, by_user=True),
-        )
-        yield "blend", f"log + {10 * weight} s", partial(_blend, prior=log_count, weight=10 * weight, by_user=False)
+def _build(likes: Matrix, fit: Fit, join: Join) -> Scorer:
+    return join(fit(likes), np.asarray(likes.sum(0)))
 
 
 def standardise(scores: FloatArray) -> FloatArray:
@@ -100,13 +100,23 @@ def _raw(scorer: Scorer, count: FloatArray) -> Scorer:
     return score
 
 
-def _blend(scorer: Scorer, prior: FloatArray, weight: float, by_user: bool) -> Scorer:
+def _blend(scorer: Scorer, count: FloatArray, *, log: bool, weight: float, by_user: bool) -> Scorer:
+    prior = standardise(np.log1p(count)[None] if log else count[None])
+
     def score(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
         own = scorer(items, rewards, mask)
         blended: FloatArray = prior + weight * (standardise(own) if by_user else own)
         return blended
 
     return score
+
+
+JOINS: dict[str, Join] = {"raw": _raw}
+"""A raw peer, and every way to blend one: with log counts or counts, standardised by user or growing with the scores."""
+for _weight in WEIGHTS:
+    JOINS[f"log + {_weight} z"] = partial(_blend, log=True, weight=_weight, by_user=True)
+    JOINS[f"count + {_weight} z"] = partial(_blend, log=False, weight=_weight, by_user=True)
+    JOINS[f"log + {10 * _weight} s"] = partial(_blend, log=True, weight=10 * _weight, by_user=False)
 
 
 def _remember(scorer: Scorer, asked: Queries) -> Scorer:
