@@ -1,7 +1,7 @@
-"""Does one copy a user beat the recommenders one would otherwise deploy, for users never seen in training?
+"""One adapted copy a user against the recommenders one would otherwise deploy, for users never seen in training.
 
-`run` trains the default adapter on several user splits and compares it with peers that were tuned on the same validation
-users and then, like it, refitted with them. `judge` does the same for one trained policy on its own held-out users.
+`run` trains the default adapter on several user splits and compares it with peers that were tuned on the same
+validation users and then, like it, refitted with them. `judge` does so for one policy on its own held-out users.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def _compare(policy: Policy, log: Interactions, catalogue: Catalogue, *, peers: 
     about = policy.manifest.trained_on
     if about.get("fingerprint") != log.fingerprint or policy.catalogue.ids != catalogue.ids:
         raise DataError(
-            f"the policy was trained on {about.get('name', 'another kind of data')} with fingerprint "
-            f"{about.get('fingerprint', 'none')}, not on {log.name} with {log.fingerprint}: its held-out users are unknown"
+            f"the policy was trained on {about.get('name', 'another kind of data')} (fingerprint "
+            f"{about.get('fingerprint', 'none')}), not on {log.name} ({log.fingerprint}): its held-out users are unknown"
         )
     events = sequences(log, len(catalogue))
     split = split_users(len(log.users), **about["split"])

@@ -112,7 +112,7 @@ def _blend(scorer: Scorer, count: FloatArray, *, log: bool, weight: float, by_us
 
 
 JOINS: dict[str, Join] = {"raw": _raw}
-"""A raw peer, and every way to blend one: with log counts or counts, standardised by user or growing with the scores."""
+"""A raw peer, and every way to blend one: with log counts or counts, standardised by user or growing with evidence."""
 for _weight in WEIGHTS:
     JOINS[f"log + {_weight} z"] = partial(_blend, log=True, weight=_weight, by_user=True)
     JOINS[f"count + {_weight} z"] = partial(_blend, log=False, weight=_weight, by_user=True)
