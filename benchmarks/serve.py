@@ -214,15 +214,9 @@ def _throughput(port: int, requests: Sequence[pb.RecommendRequest], seconds: flo
 @contextmanager
 def _service(policy_dir: Path, scratch: Path) -> Iterator[tuple[int, str]]:
     """The real server; its gRPC port and its metrics page."""
-    code = (
-        "import logging; logging.basicConfig(level=logging.INFO)\n"
-        "from service.server import serve\n"
-        "from service.settings import ServerSettings, from_environment\n"
-        "serve(from_environment(ServerSettings))"
-    )
-    environment = {"POLICY": policy_dir.absolute(), "DATA_DIR": scratch / "data", "PORT": 0, "METRICS_PORT": 0}
+    command = ["-m", "quickstudy", "serve", "--policy", str(policy_dir), "--data-dir", str(scratch / "data")]
     log = scratch / "server.log"
-    with log.open("w") as stderr, _process(["-c", code], environment, stderr) as port:
+    with log.open("w") as stderr, _process([*command, "--port", "0", "--metrics-port", "0"], stderr) as port:
         found = re.search(r"metrics on (\S+)", log.read_text())
         assert found, log.read_text()
         yield port, found[1]
@@ -230,17 +224,16 @@ def _service(policy_dir: Path, scratch: Path) -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def _echo() -> Iterator[int]:
-    with _process(["-m", "benchmarks.serve", "echo"], {}, None) as port:
+    with _process(["-m", "benchmarks.serve", "echo"], None) as port:
         yield port
 
 
 @contextmanager
-def _process(arguments: list[str], environment: dict[str, Any], stderr: Any) -> Iterator[int]:
+def _process(arguments: list[str], stderr: Any) -> Iterator[int]:
     """A Python process that prints `serving on HOST:PORT`; stopped in the end."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=os.environ | {f"QUICKSTUDY_{name}": str(value) for name, value in environment.items()},
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

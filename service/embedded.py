@@ -38,7 +38,7 @@ class EmbeddedStore:
     """
 
     def __init__(self, data_dir: Path, fsync: str = "everysec", binary: Path | None = None) -> None:
-        self._dir = data_dir.absolute()
+        self._dir = data_dir.resolve()
         self._fsync = fsync
         self._binary = binary
         self._lock: int | None = None
@@ -113,7 +113,7 @@ class EmbeddedStore:
     def _answers(self) -> bool:
         try:
             with self._client() as client:
-                return Path(os.fsdecode(client.config_get("dir")["dir"])) == self._dir.resolve()
+                return Path(os.fsdecode(client.config_get("dir")["dir"])) == self._dir
         except (RedisError, OSError):
             return False
 

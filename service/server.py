@@ -40,6 +40,7 @@ def serve(settings: ServerSettings) -> None:
         StartupError: a port is taken, the store is away, the data directory is in use.
         PolicyError: the policy folder cannot be used.
     """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     policy = Policy.load(settings.policy)
     if sys.platform == "win32":
         asyncio.run(_serve(settings, policy))

@@ -22,11 +22,8 @@ from service.embedded import EmbeddedStore
 
 ROOT = Path(__file__).parents[2]
 _START = """
-import logging
-from pathlib import Path
 from service.server import serve
 from service.settings import ServerSettings, from_environment
-logging.basicConfig(level=logging.INFO)
 serve(from_environment(ServerSettings))
 """
 

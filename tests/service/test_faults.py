@@ -229,3 +229,16 @@ async def test_an_orphaned_store_is_adopted(policy: Path, tmp_path: Path) -> Non
     again.kill()
     stop_store(tmp_path / "data")
     assert not (tmp_path / "data" / "store.pid").exists()
+
+
+async def test_a_running_store_without_its_socket_is_not_joined_by_another(policy: Path, tmp_path: Path) -> None:
+    """Two stores on one append-only file would damage it: the start is refused and names the process."""
+    server = start_server(policy, tmp_path / "data")
+    server.kill()
+    pid = int((tmp_path / "data" / "store.pid").read_text())
+    EmbeddedStore(tmp_path / "data").socket.unlink()
+    with pytest.raises(RuntimeError, match=f"\\(process {pid}\\) runs but does not answer; stop that process"):
+        start_server(policy, tmp_path / "data")
+    os.kill(pid, signal.SIGTERM)
+    while (tmp_path / "data" / "store.pid").exists():
+        await asyncio.sleep(0.01)
