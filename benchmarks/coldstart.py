@@ -92,7 +92,7 @@ def _compare(policy: Policy, log: Interactions, catalogue: Catalogue, *, peers: 
     if about.get("fingerprint") != log.fingerprint or policy.catalogue.ids != catalogue.ids:
         raise DataError(
             f"the policy was trained on {about.get('name', 'another kind of data')} (fingerprint "
-            f"{about.get('fingerprint', 'none')}), not on {log.name} ({log.fingerprint}): its held-out users are unknown"
+            f"{about.get('fingerprint', 'none')}), not on {log.name} ({log.fingerprint}): who it never saw is unknown"
         )
     events = sequences(log, len(catalogue))
     split = split_users(len(log.users), **about["split"])
