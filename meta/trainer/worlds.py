@@ -14,7 +14,7 @@ copies honest without any bootstrapping; the TD term prices what a slate does to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,10 +25,11 @@ from meta import q_network
 from meta.arrays import top
 from meta.checkpoint import Manifest, save
 from meta.experience import Episodes, ReplayMemory, World, history
-from meta.ranking import gumbel_noise, plackett_luce, slate_scores, slate_value
+from meta.ranking import slate_scores, slate_value
 from meta.spec import Spec
 from meta.td import huber, lambda_returns
-from meta.types import Array, Events, FloatArray, IntArray
+from meta.trainer.rollout import meet, values
+from meta.types import Events, FloatArray
 
 Tensors = dict[str, torch.Tensor]
 
@@ -57,7 +58,7 @@ class Settings:
         history: most decisions of a user that adaptation sees.
     """
 
-    iterations: int = 120
+    iterations: int = 100
     updates: int = 8
     batch: int = 64
     block: int = 20
@@ -73,13 +74,13 @@ class Settings:
     explore: float = 0.6
     temperatures: tuple[float, ...] = (0.0, 0.3, 0.6, 1.0)
     width: int = 16
-    hidden: int = 32
+    hidden: int = 64
     tower: int = 0
     steps: int = 3
     history: int = 128
 
 
-FASTER = {"item.": 3.0, "maml.rate": 5.0, "evidence.decay": 5.0}
+FASTER = {"item.": 3.0, "taste.": 3.0, "maml.rate": 5.0, "evidence.decay": 5.0}
 """Parameters by the start of their name whose step size is a multiple of the others': as Adam ignores the scale of the
 gradient, this equals a larger scale of their outputs."""
 
@@ -174,49 +175,6 @@ def train(
     save(out, manifest, learnt, catalogue)
 
 
-def meet(
-    world: World,
-    features: FloatArray,
-    params: Mapping[str, FloatArray],
-    spec: Spec,
-    rng: np.random.Generator,
-    *,
-    epsilon: float,
-    temperatures: tuple[float, ...],
-) -> Episodes:
-    """Let new users of `world` click through one episode under the policy of `params`, in numpy.
-
-    Args:
-        features: float32 [N, F], the world's catalogue.
-        epsilon: chance that a slate position is filled at random.
-        temperatures: of the draw, in standard deviations of a request's scores; user i takes the i-th, over and over.
-    """
-    table = q_network.items(params, spec, features)
-    users, size = world.num_envs, world.slate_size
-    offer = np.zeros((users, world.steps + 1, world.candidates), np.int32)
-    slate = np.zeros((users, world.steps, size), np.int32)
-    choice = np.full((users, world.steps), -1, np.int8)
-    reward = np.zeros((users, world.steps), np.float32)
-    terminated = np.zeros(users, bool)
-    warmth = np.resize(np.asarray(temperatures), users)
-    observation, _ = world.reset()
-    offer[:, 0] = observation["candidates"]
-    for step in range(world.steps):
-        events = history(slate[:, :step], choice[:, :step], reward[:, :step])
-        rows = offer[:, step]
-        belief = q_network.believe(params, spec, table, events, events.length[:, None])
-        v, advantage = (x[:, 0] for x in _values(params, belief, table, rows[:, None]))
-        scores = slate_scores(v, advantage, np.ones(rows.shape, bool), size)
-        noise = gumbel_noise(rng.integers(2**63, size=users).astype(np.uint64), rows)
-        shown, _ = plackett_luce(scores, np.ones(rows.shape, bool), warmth * scores.std(-1), noise, size)
-        shown = _mix_in_random(shown, rows.shape[1], epsilon, rng)
-        slate[:, step] = np.take_along_axis(rows, shown, 1)
-        observation, reward[:, step], terminated, _, info = world.step(shown)
-        choice[:, step] = info["choice"]
-        offer[:, step + 1] = observation["candidates"]
-    return Episodes(offer, slate, choice, reward, terminated)
-
-
 def block_losses(
     params: Tensors,
     target: Tensors,
@@ -240,7 +198,7 @@ def block_losses(
     table = q_network.items(params, spec, features)
     belief = q_network.believe(params, spec, table, events, prefix)
     before, after = _prefixes(belief, slice(None, -1)), _prefixes(belief, slice(1, None))
-    v, advantage = _values(params, before, table, torch.from_numpy(episodes.slate[:, now]).long())
+    v, advantage = values(params, before, table, torch.from_numpy(episodes.slate[:, now]).long())
     choice = torch.from_numpy(episodes.choice[:, now]).long()
     nothing = torch.zeros_like(v[..., :1])
     choice_loss = torch.nn.functional.cross_entropy(torch.cat([nothing, v], -1).flatten(0, 1), choice.flatten() + 1)
@@ -269,23 +227,13 @@ def _next_values(
     slate_size: int,
 ) -> torch.Tensor:
     """Return the target's value [B, P] of the slates that the online network would show next from `offer` [B, P, C]."""
-    v, advantage = _values(params, after, table, offer)
+    v, advantage = values(params, after, table, offer)
     best = top(slate_scores(v, advantage, torch.ones_like(offer, dtype=torch.bool), slate_size), slate_size)
     shown = offer.gather(-1, best)
     table = q_network.items(target, spec, features)
     belief = q_network.believe(target, spec, table, events, prefix[:, 1:])
-    value: torch.Tensor = belief.value + slate_value(*_values(target, belief, table, shown))
+    value: torch.Tensor = belief.value + slate_value(*values(target, belief, table, shown))
     return value
-
-
-def _values(
-    params: Mapping[str, Array], belief: q_network.Belief, table: q_network.ItemTable, rows: Array
-) -> tuple[Array, Array]:
-    """Return choice logits and advantages of the items in `rows` [B, P, C]."""
-    return (
-        q_network.choice_logits(belief, table.e_v[rows], table.b_v[rows]),
-        q_network.advantages(params, belief, table.e_q[rows], table.b_q[rows]),
-    )
 
 
 def _prefixes(belief: q_network.Belief, some: slice) -> q_network.Belief:
@@ -299,18 +247,6 @@ def _torch_events(events: Events) -> Events:
             for x in (events.item, events.reward, events.group, events.mask, events.length, events.time_ms)
         )
     )
-
-
-def _mix_in_random(shown: IntArray, candidates: int, epsilon: float, rng: np.random.Generator) -> IntArray:
-    """Replace each position [B, K] with chance epsilon by a random candidate that the slate does not hold yet."""
-    users, size = shown.shape
-    spare = np.argsort(rng.random((users, candidates)), 1)
-    for k in range(size):
-        held = (spare[:, :, None] == shown[:, None, :]).any(-1)
-        fresh = np.take_along_axis(spare, held.argmin(1)[:, None], 1)[:, 0]
-        swap = (rng.random(users) < epsilon) & ~held.all(1)
-        shown[:, k] = np.where(swap, fresh, shown[:, k])
-    return shown
 
 
 def _epsilon(progress: float, how: Settings) -> float:

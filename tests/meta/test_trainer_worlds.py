@@ -12,7 +12,8 @@ from meta.checkpoint import load
 from meta.experience import Episodes
 from meta.policy import Policy
 from meta.spec import Spec
-from meta.trainer.worlds import Metrics, Settings, block_losses, meet, train
+from meta.trainer.rollout import meet
+from meta.trainer.worlds import Metrics, Settings, block_losses, train
 from meta.types import FloatArray
 from simulators.agents.policy import PolicyAgent
 from simulators.interest_exploration import InterestExploration

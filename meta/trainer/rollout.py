@@ -1,0 +1,78 @@
+"""Meeting users: a whole batch clicks through one episode under the current parameters, in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from meta import q_network
+from meta.experience import Episodes, World, history
+from meta.ranking import gumbel_noise, plackett_luce, slate_scores
+from meta.spec import Spec
+from meta.types import Array, FloatArray, IntArray
+
+
+def meet(
+    world: World,
+    features: FloatArray,
+    params: Mapping[str, FloatArray],
+    spec: Spec,
+    rng: np.random.Generator,
+    *,
+    epsilon: float,
+    temperatures: tuple[float, ...],
+) -> Episodes:
+    """Let new users of `world` click through one episode under the policy of `params`, in numpy.
+
+    Args:
+        features: float32 [N, F], the world's catalogue.
+        epsilon: chance that a slate position is filled at random.
+        temperatures: of the draw, in standard deviations of a request's scores; user i takes the i-th, over and over.
+    """
+    table = q_network.items(params, spec, features)
+    users, size = world.num_envs, world.slate_size
+    offer = np.zeros((users, world.steps + 1, world.candidates), np.int32)
+    slate = np.zeros((users, world.steps, size), np.int32)
+    choice = np.full((users, world.steps), -1, np.int8)
+    reward = np.zeros((users, world.steps), np.float32)
+    terminated = np.zeros(users, bool)
+    warmth = np.resize(np.asarray(temperatures), users)
+    observation, _ = world.reset()
+    offer[:, 0] = observation["candidates"]
+    for step in range(world.steps):
+        events = history(slate[:, :step], choice[:, :step], reward[:, :step])
+        rows = offer[:, step]
+        belief = q_network.believe(params, spec, table, events, events.length[:, None])
+        v, advantage = (x[:, 0] for x in values(params, belief, table, rows[:, None]))
+        scores = slate_scores(v, advantage, np.ones(rows.shape, bool), size)
+        noise = gumbel_noise(rng.integers(2**63, size=users).astype(np.uint64), rows)
+        shown, _ = plackett_luce(scores, np.ones(rows.shape, bool), warmth * scores.std(-1), noise, size)
+        shown = _mix_in_random(shown, rows.shape[1], epsilon, rng)
+        slate[:, step] = np.take_along_axis(rows, shown, 1)
+        observation, reward[:, step], terminated, _, info = world.step(shown)
+        choice[:, step] = info["choice"]
+        offer[:, step + 1] = observation["candidates"]
+    return Episodes(offer, slate, choice, reward, terminated)
+
+
+def values(
+    params: Mapping[str, Array], belief: q_network.Belief, table: q_network.ItemTable, rows: Array
+) -> tuple[Array, Array]:
+    """Return choice logits and advantages [B, P, C] of the items in `rows` [B, P, C], in numpy or torch."""
+    return (
+        q_network.choice_logits(belief, table.e_v[rows], table.b_v[rows]),
+        q_network.advantages(params, belief, table.e_q[rows], table.b_q[rows]),
+    )
+
+
+def _mix_in_random(shown: IntArray, candidates: int, epsilon: float, rng: np.random.Generator) -> IntArray:
+    """Replace each position [B, K] with chance epsilon by a random candidate that the slate does not hold yet."""
+    users, size = shown.shape
+    spare = np.argsort(rng.random((users, candidates)), 1)
+    for k in range(size):
+        held = (spare[:, :, None] == shown[:, None, :]).any(-1)
+        fresh = np.take_along_axis(spare, held.argmin(1)[:, None], 1)[:, 0]
+        swap = (rng.random(users) < epsilon) & ~held.all(1)
+        shown[:, k] = np.where(swap, fresh, shown[:, k])
+    return shown
