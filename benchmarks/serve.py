@@ -143,14 +143,19 @@ async def _latencies(
     out = {}
     async with Client(f"127.0.0.1:{port}") as client:
         for name in ("100 candidates, cached copy", "100 candidates, just clicked", "whole catalogue"):
-            before = _buckets(page)
-            for i in range(calls if name != "whole catalogue" else calls // 2):
+            before, cpu = _buckets(page), _samples(page)["process_cpu_seconds_total"]
+            for i in range(calls):
                 request = requests[i % len(requests)]
                 if name == "100 candidates, just clicked":
                     await client.record(_clicks(request.user_id, f"{name}-{i}", 1, items, rng))
                 await client.recommend(request.user_id, () if name == "whole catalogue" else request.candidate_ids)
             counts = {edge: n - before.get(edge, 0.0) for edge, n in _buckets(page).items()}
-            out[name] = {"p50_ms": _quantile(counts, 0.5), "p99_ms": _quantile(counts, 0.99)}
+            cpu = _samples(page)["process_cpu_seconds_total"] - cpu
+            out[name] = {
+                "p50_ms": _quantile(counts, 0.5),
+                "p99_ms": _quantile(counts, 0.99),
+                "cpu_ms_per_call": 1e3 * cpu / calls,
+            }
     return out
 
 

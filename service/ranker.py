@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,27 +9,20 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
 
 from meta.policy import Policy
-from meta.types import Adaptation, Events, IntArray, Ranking
+from meta.types import Ranking
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import candidates, copies, decisions, history
+from service import candidates, decisions
 from service.batching import Job
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.metrics import Metrics
 from service.replies import ItemEncoder
-from service.store import FreshCopy, Store
+from service.store import Store
+from service.users import Personaliser, Users, take
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
 
-_LOG = logging.getLogger("quickstudy")
-
-NO_EVENTS = "no events"
-UNKNOWN_EVENTS = "no event of a known item"
-REFUSED = "the adapted copy was refused"
-FAILED = "adaptation failed"
-UNREADABLE = "the history is unreadable"
 STORE_AWAY = "the store is away"
 UNKNOWN_CANDIDATES = "no candidate is in the catalogue"
 
@@ -56,16 +48,6 @@ class Query:
 RecommendJob = Job[Query, bytes]
 
 
-@dataclass(slots=True)
-class _Users:
-    """The users of a batch: fast vectors, why each is the prior ("" where it is not), and what goes to the cache."""
-
-    state: history.Histories
-    copy: Adaptation
-    reason: list[str]
-    fresh: list[FreshCopy]
-
-
 class Ranker:
     """Computes batches of recommendations.
 
@@ -79,6 +61,7 @@ class Ranker:
         self._policy = policy
         self._store = store
         self._writer = writer
+        self._personaliser = Personaliser(policy, metrics)
         self._metrics = metrics
         self._adapter = policy.manifest.spec.adapter
         self._encoder = ItemEncoder(policy.catalogue.ids)
@@ -88,69 +71,39 @@ class Ranker:
         metrics.policy.labels(policy.version, self._adapter).set(1)
 
     async def run(self, jobs: list[RecommendJob]) -> None:
-        """Answers every job of a batch; an odd user or request fails alone."""
+        """Answers every job of a batch."""
         self._metrics.queue_seconds.observe(perf_counter() - min(job.arrived for job in jobs))
         self._metrics.batch_users.observe(len(jobs))
-        users = [job.request.request.user_id for job in jobs]
         away = False
         try:
-            values, cached = await self._store.read(users)
+            values, cached = await self._store.read([job.request.request.user_id for job in jobs])
         except StoreUnavailableError:
             away = True
             values, cached = [None] * len(jobs), [None] * len(jobs)
         started = perf_counter()
-        try:
-            batch = self._users(users, values, cached)
-            if away:
-                batch.reason = [STORE_AWAY] * len(jobs)
-            logged = self._answer(jobs, batch)
-        except Exception as error:
-            _LOG.exception("a batch of %d requests failed", len(jobs))
-            for job in jobs:
-                if not job.reply.done():
-                    job.reply.set_exception(error)
-            return
+        self._compute(jobs, values, cached, away)
         self._metrics.rank_seconds.observe(perf_counter() - started)
-        self._writer.put(batch.fresh, logged)
 
-    def _users(self, user_ids: Sequence[str], values: Sequence[bytes | None], cached: Sequence[bytes | None]) -> _Users:
-        """Decodes histories and copies, and adapts the users whose copy is missing or older than the history."""
-        policy = self._policy
-        state = history.decode(values, policy.catalogue)
-        found = copies.decode(cached, state.watermark, policy.version, policy.prior(len(values)))
-        known = state.events.mask.any(axis=1)
-        stale = np.flatnonzero(known & ~found.current)
-        copy, fresh, reason = found.adaptation, [], [""] * len(values)
-        if stale.size:
-            started = perf_counter()
-            try:
-                adapted = policy.adapt(_take(state.events, stale))
-                copy = _put(copy, stale, adapted)
-                packed = copies.encode(adapted, state.watermark[stale], policy.version)
-                fresh = [
-                    FreshCopy(user_ids[i], (values[i] or b"")[: history.HEADER], value)
-                    for i, value in zip(stale.tolist(), packed, strict=True)
-                ]
-            except Exception:  # whatever is odd about these users, they are answered from the prior
-                _LOG.exception("adaptation of %d users failed", stale.size)
-                reason = [FAILED if i in set(stale.tolist()) else "" for i in range(len(values))]
-            self._metrics.adaptation_seconds.observe(perf_counter() - started)
-        for state_of_copy, n in (("adapted", stale.size), ("cached", int((known & found.current).sum()))):
-            if n:
-                self._metrics.copies.labels(state_of_copy).inc(n)
-        for i in np.flatnonzero(~known | ~copy.accepted).tolist():
-            reason[i] = reason[i] or self._why_prior(state, known, i)
-        return _Users(state, copy, reason, fresh)
+    def _compute(
+        self, jobs: list[RecommendJob], values: Sequence[bytes | None], cached: Sequence[bytes | None], away: bool
+    ) -> None:
+        """Answers jobs whose state is read; should one break the computation, each is answered alone."""
+        try:
+            users = self._personaliser.users(values, cached)
+            if away:
+                users.reason = [STORE_AWAY] * len(jobs)
+            logged = self._answer(jobs, users)
+        except Exception as error:
+            if len(jobs) > 1:
+                for i, job in enumerate(jobs):
+                    self._compute([job], [values[i]], [cached[i]], away)
+            elif not jobs[0].reply.done():
+                jobs[0].reply.set_exception(error)
+            return
+        user_ids = [job.request.request.user_id for job in jobs]
+        self._writer.put(self._personaliser.to_keep(user_ids, values, users), logged)
 
-    @staticmethod
-    def _why_prior(state: history.Histories, known: npt.NDArray[np.bool_], i: int) -> str:
-        if state.unreadable[i]:
-            return UNREADABLE
-        if known[i]:
-            return REFUSED
-        return UNKNOWN_EVENTS if state.watermark[i] else NO_EVENTS
-
-    def _answer(self, jobs: list[RecommendJob], users: _Users) -> list[bytes]:
+    def _answer(self, jobs: list[RecommendJob], users: Users) -> list[bytes]:
         """Ranks both kinds of requests, sets every reply, and returns the decisions to log."""
         logged: list[bytes] = []
         given = [i for i, job in enumerate(jobs) if job.request.request.candidate_ids]
@@ -163,13 +116,13 @@ class Ranker:
         return logged
 
     def _answer_part(
-        self, jobs: list[RecommendJob], part: list[int], users: _Users, candidates_given: bool
+        self, jobs: list[RecommendJob], part: list[int], users: Users, candidates_given: bool
     ) -> list[bytes]:
         """Answers the jobs at `part` of the batch, which all give candidates or all give none."""
         queries = [job.request for job in jobs]
         requests = [query.request for query in queries]
         everybody = len(part) == users.state.events.users
-        events = users.state.events if everybody else _take(users.state.events, np.array(part))
+        events = users.state.events if everybody else take(users.state.events, np.array(part))
         catalogue = self._policy.catalogue
         rows, unknown = candidates.resolve(requests, catalogue) if candidates_given else (None, {})
         ranking = self._policy.rank(
@@ -187,7 +140,7 @@ class Ranker:
         self,
         jobs: list[RecommendJob],
         part: list[int],
-        users: _Users,
+        users: Users,
         ranking: Ranking,
         unknown: Mapping[int, list[str]],
     ) -> list[bytes]:
@@ -218,7 +171,7 @@ class Ranker:
             logged.append(decisions.encode(now_ms, query.raw, reply))
         return logged
 
-    def _describe(self, out: pb.Adaptation, users: _Users, i: int) -> None:
+    def _describe(self, out: pb.Adaptation, users: Users, i: int) -> None:
         """Says what the user's copy was made from."""
         out.policy_version = self._policy.version
         out.adapter = self._adapter
@@ -237,25 +190,3 @@ def _in_order(query: Query, unknown: list[str]) -> list[pb.RankedItem]:
     barred = set(query.request.excluded_ids)
     shown = [item_id for item_id in unknown if item_id not in barred][: query.slate_size]
     return [pb.RankedItem(item_id=item_id, propensity=1.0) for item_id in shown]
-
-
-def _take(events: Events, rows: IntArray) -> Events:
-    """The histories of some users of a batch."""
-    return Events(
-        events.item[rows],
-        events.reward[rows],
-        events.group[rows],
-        events.mask[rows],
-        events.length[rows],
-        events.time_ms[rows],
-    )
-
-
-def _put(into: Adaptation, rows: IntArray, values: Adaptation) -> Adaptation:
-    """A batch of copies with some rows replaced."""
-    out = Adaptation(
-        into.u.copy(), into.accepted.copy(), into.loss_before.copy(), into.loss_after.copy(), into.events_used.copy()
-    )
-    for name in ("u", "accepted", "loss_before", "loss_after", "events_used"):
-        getattr(out, name)[rows] = getattr(values, name)
-    return out
