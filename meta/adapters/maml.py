@@ -1,8 +1,8 @@
 """MAML on the fast vector: few gradient steps on the choice likelihood, learnt so that they lead to a good ranking.
 
 Finn et al. 2017 (eq. 1) with learnt rates per step and coordinate (Li et al. 2017, Meta-SGD; Antoniou et al. 2019,
-LSLR) and the head as the only fast parameter (Raghu et al. 2020, ANIL). Ours differs: the inner loss is the likelihood of
-the user's choices instead of the TD loss, its gradient is written out (so numpy serves what torch trains, and second
+LSLR) and the head as the only fast parameter (Raghu et al. 2020, ANIL). Ours differs: the inner loss is the likelihood
+of the user's choices instead of the TD loss, its gradient is written out (so numpy serves what torch trains, and second
 order is exact), and a summed gradient divided by a learnt power of the evidence replaces the mean, so no data means the
 prior.
 """
