@@ -1,6 +1,6 @@
 """The co-occurrence memory: items that the same users liked, as one more term of the advantage of logged data.
 
-The weights are those of EASE, the ridge regression of each item's likes on all others' in closed form (Steck 2019,
+The weights are those of EASE, the ridge regression of each item's likes on all others in closed form (Steck 2019,
 eq. 8), of which each item keeps its strongest. They separate what goes together from what is merely popular, which the
 cosine of item-kNN does not: with it the same policy lost .013 NDCG@10 after 20 events. The term fades in with evidence.
 """
@@ -14,55 +14,72 @@ import numpy.typing as npt
 
 from meta.arrays import namespace, softplus
 from meta.spec import Spec
-from meta.types import Array, Events, FloatArray, IntArray, Params
+from meta.types import Array, BoolArray, Events, FloatArray, IntArray, Params
 
-INDEX, WEIGHT, FADE = "neighbours.index", "neighbours.weight", "neighbours.fade"
+INDEX, WEIGHT, FADE, MET = "neighbours.index", "neighbours.weight", "neighbours.fade", "neighbours.met"
 UNIT = 10.0
 """The weights are some hundredths, logits some units; the gain starts near 1 in between."""
 
 
-def init(spec: Spec) -> dict[str, npt.NDArray[Any]]:
-    """An empty memory by name: int32 [N, K] rows (-1 none), float32 [N, K] weights, float32 [2] fading."""
+def init(spec: Spec, met: float = 0.5) -> dict[str, npt.NDArray[Any]]:
+    """An empty memory by name: int32 [N, K] rows (-1 none), float32 [N, K] weights, float32 [2] fading, `met`."""
     return {
         INDEX: np.full((spec.items, spec.neighbours), -1, np.int32),
         WEIGHT: np.zeros((spec.items, spec.neighbours), np.float32),
-        FADE: np.asarray([1.0, 2.0], np.float32),
+        FADE: np.asarray([2.0, 0.0], np.float32),
+        MET: np.asarray(met, np.float32),
     }
 
 
-def regress(
-    user: IntArray, item: IntArray, items: int, keep: int, penalty: float = 400.0
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """The strongest weights of EASE from each item: B = I - P diag(1 / diag(P)), P = (X'X + penalty I)^-1.
+def strengths(params: Params, reward: Array, inside: Array) -> Array:
+    """How much each event counts as evidence: 1 where chosen, the share `met` where not, 0 outside the prefix.
 
-    With fewer users than items P comes from a U x U system, P = (I - X'(XX' + penalty I)^-1 X) / penalty. Dense in the
-    smaller of both numbers: meant for up to about 10^4 of either.
+    Meeting an item and not liking it still says where a user's interest lies: counted as half a like, it gained .004
+    NDCG@10 after 3 to 10 events.
+    """
+    xp = namespace(inside)
+    return inside * xp.where(reward > 0, 1.0 + 0.0 * reward, params[MET] + 0.0 * reward)
+
+
+def regress(
+    user: IntArray, item: IntArray, liked: BoolArray, items: int, keep: int, *, penalty: float, met: float
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """The strongest weights of the ridge regression of likes Y on evidence X, no item on itself.
+
+    B = P X'Y - P diag(diag(P X'Y) / diag(P)), P = (X'X + penalty I)^-1; EASE where X = Y. With fewer users than items
+    P X' = X'(XX' + penalty I)^-1 comes from a U x U system. Dense in the items: meant for up to about 10^4 of them.
 
     Args:
-        user: int [M], users of positive events, in 0..U-1.
-        item: int [M], their items, in 0..items-1; a repeat of a pair counts once.
+        user: int [M], users of events, in 0..U-1.
+        item: int [M], their items, in 0..items-1; of a repeated pair the stronger counts.
+        liked: bool [M], whether the reward was above 0.
         items: N.
         keep: K, most weights kept of an item, by size.
         penalty: above 0, in users; larger trusts rare items less.
+        met: what an event counts that was not liked, 0..1.
 
     Returns:
         int32 [N, K] rows, -1 where an item has fewer neighbours; float32 [N, K] weights, 0 there, largest size first.
         `weight[i, j]` is what liking i adds to the item in `rows[i, j]`.
     """
     index, weight = np.full((items, keep), -1, np.int32), np.zeros((items, keep), np.float32)
-    seen, column = np.unique(item, return_inverse=True)  # what nobody liked has no neighbours
+    seen, column = np.unique(item, return_inverse=True)  # what nobody met has no neighbours
     width = min(keep, len(seen) - 1)
     if width < 1:
         return index, weight
-    x = np.zeros((int(user.max()) + 1, len(seen)))
-    x[user, column] = 1.0
+    y = np.zeros((int(user.max()) + 1, len(seen)))
+    x = y.copy()
+    x[user, column] = met
+    x[user[liked], column[liked]] = y[user[liked], column[liked]] = 1.0
+    inverse: FloatArray
     if len(x) < len(seen):
-        inverse = -x.T @ np.linalg.solve(x @ x.T + penalty * np.eye(len(x)), x)
-        inverse[np.diag_indices(len(seen))] += 1.0
-        inverse /= penalty
+        fitted = np.linalg.solve(x @ x.T + penalty * np.eye(len(x)), x).T
+        inverse = (np.eye(len(seen)) - fitted @ x) / penalty
     else:
         inverse = np.linalg.inv(x.T @ x + penalty * np.eye(len(seen)))
-    b = -inverse / np.diag(inverse)
+        fitted = inverse @ x.T
+    b = fitted @ y
+    b -= inverse * (np.diag(b) / np.diag(inverse))
     np.fill_diagonal(b, 0.0)
     size = np.abs(b)
     best = np.argpartition(-size, width - 1, axis=1)[:, :width]
@@ -100,7 +117,7 @@ def recall(
 
 
 def fade(params: Params, evidence: Array) -> Array:
-    """Weight of the memory after so many positives, of any shape: 0 without any.
+    """Weight of the memory after so much evidence (sum of `strengths`), of any shape: 0 without any.
 
     10 gain * n / (n + half) / (1 + n)^.5, gain = softplus(f0), half = softplus(f1): a sum of neighbourhoods grows as n,
     what it tells of one item as about sqrt(n).
@@ -119,6 +136,6 @@ def scores(params: Params, spec: Spec, events: Events, inside: FloatArray) -> Fl
         events: histories [B, T].
         inside: float [B, T], 1 for the events that count.
     """
-    strength = np.where(inside > 0, np.clip(events.reward, 0.0, None), 0.0)
+    strength = strengths(params, events.reward, inside)
     total = recall(params[INDEX], params[WEIGHT], np.clip(events.item, 0, None), strength, spec.items)
     return np.asarray(fade(params, strength.sum(-1))[:, None] * total, np.float32)

@@ -23,7 +23,7 @@ class Batch:
         weight: float32 [B, P], number of actions liked after the prefix.
         open: bool [B, P + 1, A], actions that the user had not met by then.
         recalled: float32 [B, P + 1, A], the unweighted co-occurrence memory of each prefix.
-        evidence: float32 [B, P + 1], liked events in each prefix.
+        evidence: float32 [B, P + 1], what the events in each prefix count in the memory.
         action: int [B], place of the event after the first prefix among the actions, -1 where it is none.
         reward: float32 [B], its reward.
     """
@@ -47,8 +47,8 @@ class Memories:
     """
 
     def __init__(
-        self, log: Sequences, users: IntArray, actions: IntArray, keep: int, penalty: float, folds: int,
-        rng: np.random.Generator,
+        self, log: Sequences, users: IntArray, actions: IntArray, keep: int, penalty: float, met: float,
+        folds: int, rng: np.random.Generator,
     ) -> None:  # fmt: skip
         """Counts co-occurrence once a fold, and once for everybody.
 
@@ -56,11 +56,11 @@ class Memories:
             log: the log.
             users: training users.
             actions: int [A], rows of the items that take part.
-            keep, penalty: see `regress`.
+            keep, penalty, met: see `regress`.
             folds: 2 or more.
             rng: deals users out.
         """
-        self._items = len(actions)
+        self._items, self._met = len(actions), met
         self.fold = np.zeros(len(log.offsets) - 1, np.int64)
         self.fold[users] = rng.permutation(len(users)) % folds
         self._place = np.full(log.items, -1)
@@ -89,8 +89,9 @@ class Memories:
         at = log.events_of(users)
         owner = np.repeat(np.arange(len(users)), log.lengths[users])
         place = self._place[log.item[at]]
-        use = (log.reward[at] > 0) & (place >= 0)
-        return regress(owner[use], place[use], self._items, keep, penalty)
+        use = place >= 0
+        liked = log.reward[at][use] > 0
+        return regress(owner[use], place[use], liked, self._items, keep, penalty=penalty, met=self._met)
 
 
 def draw(
@@ -104,6 +105,7 @@ def draw(
     length: int,
     short: int,
     from_start: float,
+    met: float,
 ) -> Batch:
     """Draw windows of some training users and prefixes of them.
 
@@ -117,6 +119,7 @@ def draw(
         length: T, longest support.
         short: half of the supports are at most so long, so that cold users are what training sees most.
         from_start: share of windows that begin with the user's first event.
+        met: what an event counts in the memory that was not liked.
     """
     batch, size = len(users), log.lengths[users]
     late = (rng.random(batch) * np.maximum(size - short, 1)).astype(np.int64)
@@ -131,10 +134,10 @@ def draw(
     place[actions] = np.arange(len(actions))
     liked, open_ = _futures(log, users, skip[:, None] + prefix, place, len(actions))
     weight = liked.sum(-1)
-    inside = (np.arange(length + 1) < prefix[:, :, None]) * (events.reward * events.mask)[:, None]
-    inside = np.maximum(inside, 0.0)
+    inside = (np.arange(length + 1) < prefix[:, :, None]) & events.mask[:, None]
+    strength = np.where(inside, np.where(events.reward > 0, 1.0, met)[:, None], 0.0)
     shape = (batch, prefixes + 1, len(actions))
-    recalled = memories.recall(users, events.item, inside) if memories else np.zeros(shape, np.float32)
+    recalled = memories.recall(users, events.item, strength) if memories else np.zeros(shape, np.float32)
     next_event = start + prefix[:, 0]
     action = place[log.item[next_event]]
     return Batch(
@@ -144,7 +147,7 @@ def draw(
         weight[:, :-1],
         open_,
         recalled,
-        inside.sum(-1).astype(np.float32),
+        strength.sum(-1).astype(np.float32),
         np.where(action < len(actions), action, -1),
         log.reward[next_event],
     )

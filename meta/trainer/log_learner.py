@@ -48,6 +48,7 @@ class Settings:
         width, hidden, steps, history: see `Spec`.
         neighbours: kept neighbours of an item in the memory.
         penalty: of the memory's regression.
+        met: what an event counts in the memory that was not liked.
         folds: of the memory, so that nobody meets their own likes in it.
         validation, test: shares of the users.
     """
@@ -77,6 +78,7 @@ class Settings:
     history: int = 64
     neighbours: int = 100
     penalty: float = 400.0
+    met: float = 0.5
     folds: int = 5
     validation: float = 0.15
     test: float = 0.2
@@ -103,11 +105,11 @@ class Learner:
         )  # fmt: skip
         self.manifest = Manifest(spec)
         self._memories = (
-            Memories(log, users, self._actions, spec.neighbours, how.penalty, how.folds, rng)
+            Memories(log, users, self._actions, spec.neighbours, how.penalty, how.met, how.folds, rng)
             if spec.neighbours
             else None
         )
-        self._fixed = neighbours.init(spec)
+        self._fixed = neighbours.init(spec, how.met)
         start = initial(spec, likes, self._actions, rng)
         if self._memories:
             start[neighbours.FADE] = self._fixed[neighbours.FADE]
@@ -124,7 +126,7 @@ class Learner:
         users = self._rng.choice(self._users, how.batch, replace=len(self._users) < how.batch)
         batch = draw(
             self._log, users, self._actions, self._memories, self._rng, prefixes=how.prefixes, length=how.length,
-            short=how.short, from_start=how.from_start,
+            short=how.short, from_start=how.from_start, met=how.met,
         )  # fmt: skip
         rows = torch.from_numpy(self._actions)
         loss, td_loss = losses(self._dropped(), self._target, self.manifest.spec, self._features, rows, batch, how)
