@@ -18,8 +18,10 @@ Reply = TypeVar("Reply")
 
 IDLE, SATURATED = 0.6, 0.9
 """Share of a core in use below which nobody waits, and from which everybody waits the whole window."""
+COMPANY = 4
+"""Requests that must have been in the process at once lately for a wait to be worth it."""
 SAMPLE_S = 0.05
-"""How often that share is measured, seconds."""
+"""How often share and company are measured, seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,15 +54,24 @@ class Load:
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._told = self._schedstat.exists()
         self._wall, self._wanted = perf_counter(), self._seconds()
+        self._peak = 0
         self.busy = 0.0
+        self.company = 0
 
-    def sample(self, now: float) -> float:
-        """The share over the last stretch of at least `SAMPLE_S` seconds."""
+    def sample(self, now: float, held: int) -> float:
+        """The part of the window worth waiting, 0 to 1, while `held` requests are in the process.
+
+        Judged by the last stretch of at least `SAMPLE_S` seconds: a saturated thread, and not by a single caller.
+        """
+        self._peak = max(self._peak, held)
         if now - self._wall >= SAMPLE_S:
             wanted = self._seconds()
             self.busy = (wanted - self._wanted) / (now - self._wall)
+            self.company, self._peak = self._peak, 0
             self._wall, self._wanted = now, wanted
-        return self.busy
+        if self.company < COMPANY:
+            return 0.0
+        return min(1.0, max(0.0, (self.busy - IDLE) / (SATURATED - IDLE)))
 
     def _seconds(self) -> float:
         """Seconds of a core that the thread has used or waited for so far."""
@@ -117,16 +128,13 @@ class Batcher(Generic[Request, Reply]):
         if len(self._pending) >= self._max_users:
             self._flush()
         elif self._alarm is None:
-            wait = self._wait(now)
+            wait = self._window * self.load.sample(now, self._held + 1)
             self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
         self._held += 1
         try:
             return await job.reply
         finally:
             self._held -= 1
-
-    def _wait(self, now: float) -> float:
-        return self._window * min(1.0, max(0.0, (self.load.sample(now) - IDLE) / (SATURATED - IDLE)))
 
     def _flush(self) -> None:
         """Cuts what is waiting into batches and starts them."""
