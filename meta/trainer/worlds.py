@@ -22,8 +22,10 @@ import numpy as np
 import torch
 
 from meta import q_network
+from meta.adapters import ADAPTERS
 from meta.arrays import top
 from meta.checkpoint import Manifest, save
+from meta.errors import InputError
 from meta.experience import Episodes, ReplayMemory, World, history
 from meta.ranking import slate_scores, slate_value
 from meta.spec import Spec
@@ -125,8 +127,11 @@ def train(
         git_revision: of the code, for the manifest.
 
     Raises:
+        InputError: no adapter has this name.
         FloatingPointError: the loss is no longer finite.
     """
+    if adapter not in ADAPTERS:
+        raise InputError(f"adapter must be one of {', '.join(ADAPTERS)}, got {adapter!r}")
     how = settings or Settings()
     catalogue = world.catalogue()
     spec = Spec(
@@ -151,13 +156,7 @@ def train(
             start = int(rng.integers(world.steps - how.block + 1)) if world.steps > how.block else 0
             drawn = memory.sample(how.batch, rng)
             choice_loss, td_loss = block_losses(params, target, spec, features, drawn, start, how)
-            loss = choice_loss + how.td_weight * td_loss
-            if not math.isfinite(loss.item()):
-                raise FloatingPointError(f"the loss is {loss.item()} in iteration {iteration + 1}; lower the rate")
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
-            torch.nn.utils.clip_grad_norm_(params.values(), how.clip)
-            optimiser.step()
+            _descend(choice_loss + how.td_weight * td_loss, params, optimiser, how.clip)
             schedule.step()
             with torch.no_grad():
                 for name, value in target.items():
@@ -268,6 +267,16 @@ def _optimiser(params: Tensors, how: Settings) -> tuple[torch.optim.Adam, torch.
         return min(1.0, (step + 1) / how.warm_up) * (0.02 + 0.98 * cosine)
 
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+
+
+def _descend(loss: torch.Tensor, params: Tensors, optimiser: torch.optim.Optimizer, clip: float) -> None:
+    """Take one step down the clipped gradient; FloatingPointError where the loss is not finite."""
+    if not math.isfinite(loss.item()):
+        raise FloatingPointError(f"the loss is {loss.item()}; train with a smaller rate")
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
+    torch.nn.utils.clip_grad_norm_(params.values(), clip)
+    optimiser.step()
 
 
 def _numpy(params: Tensors) -> dict[str, FloatArray]:

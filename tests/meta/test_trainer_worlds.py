@@ -9,6 +9,7 @@ import torch
 
 from meta import q_network
 from meta.checkpoint import load
+from meta.errors import InputError
 from meta.experience import Episodes
 from meta.policy import Policy
 from meta.spec import Spec
@@ -56,6 +57,13 @@ def test_every_adapter_trains_into_a_folder_that_serves(adapter: str, tmp_path: 
     assert "logit" == policy.spec.slate
     assert "interest_exploration" == policy.manifest.trained_on["name"]
     assert (8, 8) == run(small_world(), PolicyAgent(policy), 0).shape
+
+
+def test_an_unknown_adapter_is_named(tmp_path: Path) -> None:
+    """The error lists what there is, before any user is met."""
+    with pytest.raises(InputError, match="adapter must be one of frozen, session, .* got 'magic'"):
+        trained(tmp_path / "p", 0, "magic")
+    assert not (tmp_path / "p").exists()
 
 
 def choice_loss(params: Mapping[str, FloatArray], spec: Spec) -> float:
