@@ -61,7 +61,7 @@ def test_every_adapter_trains_into_a_folder_that_serves(adapter: str, tmp_path: 
 
 def test_an_unknown_adapter_is_named(tmp_path: Path) -> None:
     """The error lists what there is, before any user is met."""
-    with pytest.raises(InputError, match="adapter must be one of frozen, session, .* got 'magic'"):
+    with pytest.raises(InputError, match=r"adapter must be one of frozen, session, .* got 'magic'"):
         trained(tmp_path / "p", 0, "magic")
     assert not (tmp_path / "p").exists()
 
