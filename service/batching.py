@@ -112,6 +112,11 @@ class Batcher(Generic[Request, Reply]):
         self._held = 0
         self.load = Load()
 
+    def busy(self) -> float:
+        """Share of a core that the loop's thread has used or waited for lately."""
+        self.load.sample(perf_counter(), self._held)
+        return self.load.busy
+
     async def submit(self, request: Request, cost: int, deadline: float = math.inf) -> Reply:
         """Waits for the reply to one request.
 
@@ -152,9 +157,20 @@ class Batcher(Generic[Request, Reply]):
             waiting.append(job)
         self._pending = []
         for batch in self._cut(waiting):
-            task = asyncio.ensure_future(self._run(batch))
+            task = asyncio.ensure_future(self._finish(batch))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+
+    async def _finish(self, batch: list[Job[Request, Reply]]) -> None:
+        """Runs a batch; nobody is left waiting, whatever happens."""
+        error: Exception = RuntimeError("the batch ended without a reply")
+        try:
+            await self._run(batch)
+        except Exception as caught:
+            error = caught
+        for job in batch:
+            if not job.reply.done():
+                job.reply.set_exception(error)
 
     def _cut(self, jobs: list[Job[Request, Reply]]) -> list[list[Job[Request, Reply]]]:
         batches: list[list[Job[Request, Reply]]] = []

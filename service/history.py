@@ -89,6 +89,8 @@ def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
     inside = np.arange(width) < count[:, None]
 
     def table(column: npt.NDArray[Any], empty: int) -> npt.NDArray[Any]:
+        if column.size == inside.size:  # histories of one length, as when all are full
+            return column.reshape(inside.shape)
         padded = np.full(inside.shape, empty, column.dtype)
         padded[inside] = column
         return padded

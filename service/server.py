@@ -31,6 +31,8 @@ from service.writer import Writer
 
 _LOG = logging.getLogger("quickstudy")
 DEFAULT_CAP = 64
+MAX_MESSAGE = 8 * 2**20
+"""Largest request, bytes: 10,000 candidates and 10,000 exclusions of the longest ids fit."""
 
 
 def serve(settings: ServerSettings) -> None:
@@ -87,11 +89,11 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
             max_cost=batch.max_candidates,
             max_waiting=batch.max_waiting,
         )
-        metrics.busy.set_function(lambda: batcher.load.busy)
+        metrics.busy.set_function(batcher.busy)
         _warm_up(policy)
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE)])
         server.add_generic_rpc_handlers((Servicer(policy, store, batcher, metrics).handlers(),))
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)

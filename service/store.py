@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from service.metrics import Metrics
 _SCRIPTS = {
     name: (Path(__file__).parent / f"{name}.lua").read_text() for name in ("append", "save_copy", "log_decisions")
 }
+_SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
+"""By these Redis knows our scripts."""
 
 CONNECTIONS = 16
 """Most connections to the store; one event loop fills no more, and further calls wait for a free one."""
@@ -76,7 +79,6 @@ class Store:
         self._copy_ttl = copy_ttl_s
         self._read_timeout = read_timeout_s
         self._write_timeout = write_timeout_s
-        self._shas: dict[str, str] = {}
 
     def keys(self, user_id: str) -> tuple[str, str]:
         """The keys of a user's history and copy; the braces keep both on one node of a cluster."""
@@ -85,8 +87,8 @@ class Store:
     async def start(self) -> None:
         """Checks that the store answers and gives it our scripts."""
         async with self._watched("start", self._write_timeout):
-            for name, text in _SCRIPTS.items():
-                self._shas[name] = await self._redis.script_load(text)
+            for text in _SCRIPTS.values():
+                await self._redis.script_load(text)
 
     async def read(self, user_ids: Sequence[str]) -> tuple[list[bytes | None], list[bytes | None]]:
         """Histories and copies of users, in their order, None where there is none."""
@@ -132,17 +134,17 @@ class Store:
         try:
             return await self._pipeline(calls)
         except NoScriptError:
-            for name, text in _SCRIPTS.items():
-                self._shas[name] = await self._redis.script_load(text)
+            for text in _SCRIPTS.values():
+                await self._redis.script_load(text)
             return await self._pipeline(calls)
 
     async def _pipeline(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
         if len(calls) == 1:  # a plain command costs less than a pipeline of one
             name, keys, arguments = calls[0]
-            return [await self._command("EVALSHA", self._shas[name], len(keys), *keys, *arguments)]
+            return [await self._command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)]
         async with self._redis.pipeline(transaction=False) as pipeline:
             for name, keys, arguments in calls:
-                pipeline.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *arguments)
+                pipeline.execute_command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)
             replies: list[Any] = await pipeline.execute()
         return replies
 

@@ -52,11 +52,11 @@ class Writer:
 
     def put(self, copies: Sequence[FreshCopy], decisions: Sequence[bytes]) -> None:
         """Queues a batch and returns at once."""
-        room = self._backlog - len(self._decisions)
-        self._decisions.extend(decisions[: max(room, 0)])
-        self._copies.extend(copies[: max(self._backlog - len(self._copies), 0)])
-        if lost := len(decisions) - max(room, 0):
-            self._overflow(max(lost, 0))
+        for queue, new, kind in ((self._copies, copies, "copy"), (self._decisions, decisions, "decision")):
+            room = max(0, self._backlog - len(queue))
+            queue.extend(new[:room])  # type: ignore[arg-type] # each queue gets its own kind
+            if len(new) > room:
+                self._overflow(len(new) - room, kind)
         self._wake.set()
 
     async def close(self, timeout_s: float = 5.0) -> None:
@@ -105,9 +105,8 @@ class Writer:
             self._wake.clear()
             self._overflowing = False
 
-    def _overflow(self, lost: int) -> None:
-        if lost:
-            self._metrics.lost.labels("decision").inc(lost)
-            if not self._overflowing:
-                _LOG.error("the backlog is full: decisions are being lost until the store is back")
-            self._overflowing = True
+    def _overflow(self, lost: int, kind: str) -> None:
+        self._metrics.lost.labels(kind).inc(lost)
+        if not self._overflowing:
+            _LOG.error("the backlog is full: decisions are being lost until the store is back")
+        self._overflowing = True

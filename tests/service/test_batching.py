@@ -81,3 +81,19 @@ async def test_the_queue_is_bounded() -> None:
         with pytest.raises(OverloadedError, match="1 requests are waiting, the limit is 1"):
             await batcher.submit("b", 1)
     assert await first == "a"
+
+
+async def test_nobody_is_left_waiting() -> None:
+    """A computation that fails, or forgets a request, ends every request of its batch with an error."""
+
+    async def fail(jobs: list[Job[str, str]]) -> None:
+        raise ArithmeticError("broken")
+
+    async def forget(jobs: list[Job[str, str]]) -> None:
+        jobs[0].reply.set_result("a")
+
+    failed = await asyncio.gather(*(Batcher(fail).submit(name, 1) for name in "ab"), return_exceptions=True)
+    forgetful = Batcher(forget)
+    forgot = await asyncio.gather(*(forgetful.submit(name, 1) for name in "ab"), return_exceptions=True)
+    assert [str(error) for error in failed] == ["broken", "broken"]
+    assert [str(reply) for reply in forgot] == ["a", "the batch ended without a reply"]
