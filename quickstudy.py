@@ -98,10 +98,13 @@ def coldstart(
     """Ranking quality for users whom the policy never saw, by number of events."""
     with clear_errors():
         from benchmarks import coldstart as measure
+        from benchmarks import curve
 
         log, catalogue = read_log(interactions, items, movielens)
         result = measure.judge(policy, log, catalogue, peers=peers)
-        show_table("cold start", result["rows"])
+        show_table(f"NDCG@10 of {result['users']} users never seen, by events", result["rows"])
+        if png:
+            curve.draw(result, png)
         keep(json_file, result)
 
 
