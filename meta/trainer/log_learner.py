@@ -1,4 +1,4 @@
-"""One learner of logged data: its settings, where it starts, its losses and its steps."""
+"""One learner of logged data: its settings and its steps."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from meta import neighbours, q_network
+from meta import neighbours
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest
 from meta.policy import Policy
 from meta.spec import Spec
 from meta.tasks import Sequences
-from meta.td import double_q_target, huber
-from meta.trainer.log_batches import Batch, Memories, draw
-from meta.types import Events, FloatArray, IntArray
-
-Tensors = dict[str, torch.Tensor]
+from meta.trainer.log_batches import Memories, draw
+from meta.trainer.log_losses import Tensors, initial, losses
+from meta.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,9 @@ class Settings:
         least: an item of fewer likes has no embedding of its own and ranks last.
         width, hidden, steps, history: see `Spec`.
         neighbours: kept neighbours of an item in the memory.
-        penalty: of the memory's regression.
-        met: what an event counts in the memory that was not liked.
-        folds: of the memory, so that nobody meets their own likes in it.
+        penalty: of the memory's regression; validation users choose among these.
+        met: what an event counts in the memory that was not liked; validation users choose among these.
+        folds: of the memory, so that nobody meets their own likes in it; 1 where nothing is learnt.
         validation, test: shares of the users.
     """
 
@@ -77,8 +75,8 @@ class Settings:
     steps: int = 1
     history: int = 64
     neighbours: int = 100
-    penalty: float = 400.0
-    met: float = 0.5
+    penalty: tuple[float, ...] = (100.0, 400.0, 1600.0)
+    met: tuple[float, ...] = (0.0, 0.5)
     folds: int = 5
     validation: float = 0.15
     test: float = 0.2
@@ -105,11 +103,11 @@ class Learner:
         )  # fmt: skip
         self.manifest = Manifest(spec)
         self._memories = (
-            Memories(log, users, self._actions, spec.neighbours, how.penalty, how.met, how.folds, rng)
+            Memories(log, users, self._actions, spec.neighbours, how.penalty[0], how.met[0], how.folds, rng)
             if spec.neighbours
             else None
         )
-        self._fixed = neighbours.init(spec, how.met)
+        self._fixed = neighbours.init(spec, how.met[0])
         start = initial(spec, likes, self._actions, rng)
         if self._memories:
             start[neighbours.FADE] = self._fixed[neighbours.FADE]
@@ -126,10 +124,12 @@ class Learner:
         users = self._rng.choice(self._users, how.batch, replace=len(self._users) < how.batch)
         batch = draw(
             self._log, users, self._actions, self._memories, self._rng, prefixes=how.prefixes, length=how.length,
-            short=how.short, from_start=how.from_start, met=how.met,
+            short=how.short, from_start=how.from_start, met=how.met[0],
         )  # fmt: skip
         rows = torch.from_numpy(self._actions)
-        loss, td_loss = losses(self._dropped(), self._target, self.manifest.spec, self._features, rows, batch, how)
+        loss, td_loss = losses(
+            self._dropped(), self._target, self.manifest.spec, self._features, rows, batch, how.power, how.discount
+        )
         self.loss, self.td_loss = loss.item(), td_loss.item()
         if not math.isfinite(self.loss + self.td_loss):
             raise FloatingPointError(f"the loss is {self.loss} in step {self.iteration + 1}; lower the rate")
@@ -160,90 +160,6 @@ class Learner:
         name, rate = "item.v.id", self._how.dropout
         kept = torch.rand(self._params[name].shape, generator=self._noise) >= rate
         return self._params | {name: self._params[name] * kept / (1.0 - rate)}
-
-
-def initial(spec: Spec, likes: FloatArray, actions: IntArray, rng: np.random.Generator) -> dict[str, FloatArray]:
-    """Fresh parameters that rank by popularity.
-
-    Args:
-        spec: the shape of the network.
-        likes: float [N], positive training events of each item.
-        actions: int [A], rows of the items with an embedding of their own.
-        rng: draws the embeddings.
-    """
-    params = q_network.init(spec, rng)
-    rare = np.ones(spec.items, bool)
-    rare[actions] = False
-    for head in ("v", "q"):
-        for name in (f"item.{head}.id", f"item.{head}.linear"):
-            std = 0.05 * math.sqrt(spec.width)  # e is divided by sqrt(E): .05 a coordinate is what worked
-            params[name] = (std * rng.standard_normal(params[name].shape)).astype(np.float32)
-        params[f"item.{head}.id"][rare] = 0.0
-    params["item.q.id_bias"] = (np.log1p(likes) - 2.0 * rare).astype(np.float32)
-    params["advantage.log_scale"] = np.asarray(-3.0, np.float32)  # rewards are in 0..1, logits in 0..8
-    return params
-
-
-def losses(
-    params: Tensors,
-    target: Tensors,
-    spec: Spec,
-    features: torch.Tensor,
-    actions: torch.Tensor,
-    batch: Batch,
-    how: Settings,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the cross-entropy of all later likes, nats, and the Huber loss of Q at each first prefix's next event.
-
-    Args:
-        params, target: online parameters, which learn, and the target's, which do not.
-        spec: their shape.
-        features: float [N, F].
-        actions: int [A], rows of the items that are ranked.
-        batch: what was drawn.
-        how: settings.
-    """
-    value, advantage = evaluate(params, spec, features, actions, batch)
-    open_ = torch.from_numpy(batch.open)
-    later = torch.log_softmax(advantage[:, :-1].masked_fill(~open_[:, :-1], -1e9), -1)
-    weight = torch.from_numpy(batch.weight) ** how.power * torch.from_numpy(batch.weight > 0)
-    entropy = -(torch.from_numpy(batch.liked) * later).sum(-1)
-    loss = (weight * entropy).sum() / weight.sum().clamp(min=1.0)
-    scale = params["advantage.log_scale"].exp()
-    action = torch.from_numpy(batch.action)
-    q = value[:, 0] + scale * advantage[:, 0].gather(-1, action.clamp(min=0)[:, None])[:, 0]
-    with torch.no_grad():
-        next_online = value[:, -1:] + scale * advantage[:, -1]
-        then, judged = evaluate(target, spec, features, actions, batch, slice(-1, None))
-        next_target = then + target["advantage.log_scale"].exp() * judged[:, -1]
-        reward = torch.from_numpy(batch.reward)
-        y = double_q_target(reward, torch.full_like(reward, how.discount), next_online, next_target, open_[:, -1])
-    known = (action >= 0).to(q.dtype)
-    return loss, (known * huber(q - y)).sum() / known.sum().clamp(min=1.0)
-
-
-def evaluate(
-    params: Tensors,
-    spec: Spec,
-    features: torch.Tensor,
-    actions: torch.Tensor,
-    batch: Batch,
-    some: slice = slice(None),  # a slice is immutable
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return V(s) [B, P] and the unscaled advantages [B, P, A] of some prefixes of a batch."""
-    table = q_network.items(params, spec, features)
-    events = Events(
-        *(torch.from_numpy(np.ascontiguousarray(x)) for x in (
-            batch.events.item, batch.events.reward, batch.events.group, batch.events.mask, batch.events.length,
-            batch.events.time_ms,
-        ))
-    )  # fmt: skip
-    belief = q_network.believe(params, spec, table, events, torch.from_numpy(batch.prefix[:, some]))
-    advantage = belief.taste_q @ table.e_q[actions].T + table.b_q[actions]
-    if spec.neighbours:
-        fade = neighbours.fade(params, torch.from_numpy(batch.evidence[:, some]))
-        advantage = advantage + fade[..., None] * torch.from_numpy(batch.recalled[:, some])
-    return belief.value, advantage
 
 
 def optimiser(params: Tensors, how: Settings) -> torch.optim.AdamW:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,7 @@ def train(
     split = split_users(len(log.users), seed, how.validation, how.test)
     asked = queries(log, split.validation)
     _check(log, split, asked, interactions.name)
+    how = _with_best_memory(log, catalogue, split, asked, adapter, how)
     best, best_at, curve_at, since, done = -1.0, 0, np.zeros(len(KS)), 0, 0
     for learner in _rounds(log, catalogue, split.train, adapter, seed, how, how.iterations):
         done = learner.iteration
@@ -121,6 +123,20 @@ def _rounds(
     for _ in range(stop):
         learner.step()
         yield learner
+
+
+def _with_best_memory(
+    log: Sequences, catalogue: Catalogue, split: Split, asked: Queries, adapter: str, how: Settings
+) -> Settings:
+    """The settings with the penalty and the weight of dislikes whose memory, before learning, ranks best."""
+    best, chosen = -1.0, how
+    for penalty, met in product(how.penalty, how.met):
+        tried = replace(how, penalty=(penalty,), met=(met,), folds=1)
+        start = Learner(log, catalogue, split.train, adapter, np.random.default_rng(0), tried)
+        reached = float(curve(by_policy(start.policy()), asked).ndcg.mean())
+        if reached > best:
+            best, chosen = reached, replace(tried, folds=how.folds)
+    return chosen
 
 
 def _check(log: Sequences, split: Split, asked: Queries, name: str) -> None:

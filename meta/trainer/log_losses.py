@@ -1,0 +1,102 @@
+"""Where a learner of logged data starts, and what it minimises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from meta import neighbours, q_network
+from meta.spec import Spec
+from meta.td import double_q_target, huber
+from meta.trainer.log_batches import Batch
+from meta.types import Events, FloatArray, IntArray
+
+Tensors = dict[str, torch.Tensor]
+
+
+def initial(spec: Spec, likes: FloatArray, actions: IntArray, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Fresh parameters that rank by popularity.
+
+    Args:
+        spec: the shape of the network.
+        likes: float [N], positive training events of each item.
+        actions: int [A], rows of the items with an embedding of their own.
+        rng: draws the embeddings.
+    """
+    params = q_network.init(spec, rng)
+    rare = np.ones(spec.items, bool)
+    rare[actions] = False
+    for head in ("v", "q"):
+        for name in (f"item.{head}.id", f"item.{head}.linear"):
+            std = 0.05 * math.sqrt(spec.width)  # e is divided by sqrt(E): .05 a coordinate is what worked
+            params[name] = (std * rng.standard_normal(params[name].shape)).astype(np.float32)
+        params[f"item.{head}.id"][rare] = 0.0
+    params["item.q.id_bias"] = (np.log1p(likes) - 2.0 * rare).astype(np.float32)
+    params["advantage.log_scale"] = np.asarray(-3.0, np.float32)  # rewards are in 0..1, logits in 0..8
+    return params
+
+
+def losses(
+    params: Tensors,
+    target: Tensors,
+    spec: Spec,
+    features: torch.Tensor,
+    actions: torch.Tensor,
+    batch: Batch,
+    power: float,
+    discount: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the cross-entropy of all later likes, nats, and the Huber loss of Q at each first prefix's next event.
+
+    Args:
+        params, target: online parameters, which learn, and the target's, which do not.
+        spec: their shape.
+        features: float [N, F].
+        actions: int [A], rows of the items that are ranked.
+        batch: what was drawn.
+        power: a user counts as (number of later likes) ^ power.
+        discount: gamma by event.
+    """
+    value, advantage = evaluate(params, spec, features, actions, batch)
+    open_ = torch.from_numpy(batch.open)
+    later = torch.log_softmax(advantage[:, :-1].masked_fill(~open_[:, :-1], -1e9), -1)
+    weight = torch.from_numpy(batch.weight) ** power * torch.from_numpy(batch.weight > 0)
+    entropy = -(torch.from_numpy(batch.liked) * later).sum(-1)
+    loss = (weight * entropy).sum() / weight.sum().clamp(min=1.0)
+    scale = params["advantage.log_scale"].exp()
+    action = torch.from_numpy(batch.action)
+    q = value[:, 0] + scale * advantage[:, 0].gather(-1, action.clamp(min=0)[:, None])[:, 0]
+    with torch.no_grad():
+        next_online = value[:, -1:] + scale * advantage[:, -1]
+        then, judged = evaluate(target, spec, features, actions, batch, slice(-1, None))
+        next_target = then + target["advantage.log_scale"].exp() * judged[:, -1]
+        reward = torch.from_numpy(batch.reward)
+        y = double_q_target(reward, torch.full_like(reward, discount), next_online, next_target, open_[:, -1])
+    known = (action >= 0).to(q.dtype)
+    return loss, (known * huber(q - y)).sum() / known.sum().clamp(min=1.0)
+
+
+def evaluate(
+    params: Tensors,
+    spec: Spec,
+    features: torch.Tensor,
+    actions: torch.Tensor,
+    batch: Batch,
+    some: slice = slice(None),  # a slice is immutable
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return V(s) [B, P] and the unscaled advantages [B, P, A] of some prefixes of a batch."""
+    table = q_network.items(params, spec, features)
+    events = Events(
+        *(torch.from_numpy(np.ascontiguousarray(x)) for x in (
+            batch.events.item, batch.events.reward, batch.events.group, batch.events.mask, batch.events.length,
+            batch.events.time_ms,
+        ))
+    )  # fmt: skip
+    belief = q_network.believe(params, spec, table, events, torch.from_numpy(batch.prefix[:, some]))
+    advantage = belief.taste_q @ table.e_q[actions].T + table.b_q[actions]
+    if spec.neighbours:
+        fade = neighbours.fade(params, torch.from_numpy(batch.evidence[:, some]))
+        advantage = advantage + fade[..., None] * torch.from_numpy(batch.recalled[:, some])
+    return belief.value, advantage
