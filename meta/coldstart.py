@@ -120,18 +120,18 @@ def by_scores(scorer: Scorer, top: int = TOP) -> Ranker:
     """The ranker that shows what a scorer puts first; ties in an order that has nothing to do with the catalogue's."""
 
     def rank(events: Events, excluded: IntArray) -> IntArray:
-        scores = np.array(scorer(events.item, events.reward, events.mask), np.float64)
+        scores = np.array(scorer(events.item, events.reward, events.mask))
         if not np.isfinite(scores).all():
             raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} that are not")
         user, slot = np.nonzero(excluded >= 0)
         scores[user, excluded[user, slot]] = -np.inf
+        last = scores.shape[1] - top
+        bar = np.partition(scores, last, axis=1)[:, last]
         shuffled = np.random.default_rng(0).permutation(scores.shape[1])
-        scores = scores[:, shuffled]
-        bar = -np.partition(-scores, top - 1, axis=1)[:, top - 1 : top]
         rows = np.empty((len(scores), top), np.int64)
-        for user_at in range(len(scores)):
-            best = np.flatnonzero(scores[user_at] >= bar[user_at])
-            rows[user_at] = shuffled[best[np.argsort(-scores[user_at, best], kind="stable")[:top]]]
+        for at, (mine, lowest) in enumerate(zip(scores, bar, strict=True)):
+            best = np.flatnonzero(mine >= lowest)
+            rows[at] = best[np.lexsort((shuffled[best], -mine[best]))[:top]]
         return rows
 
     return rank

@@ -23,15 +23,15 @@ from meta.types import BoolArray, FloatArray, IntArray
 Fit = Callable[[Matrix], Scorer]
 
 FAMILIES: dict[str, dict[str, Fit]] = {
-    "EASE": {f"penalty {p}": partial(ease, penalty=p) for p in (100.0, 200.0, 400.0, 800.0, 1600.0)},
+    "EASE": {f"penalty {p}": partial(ease, penalty=p) for p in (200.0, 400.0, 800.0, 1600.0)},
     "iALS": {
         f"{f} factors, penalty {p}, alpha {a}": partial(ials, factors=f, penalty=p, alpha=a)
         for f in (8, 16, 32)
-        for p in (3.0, 10.0, 30.0)
+        for p in (10.0, 30.0)
         for a in (1.0, 5.0)
     },
     "item-kNN": {
-        f"keep {k}, shrink {s}": partial(item_knn, keep=k, shrink=s) for k in (50, 100, 200) for s in (0.0, 20.0, 50.0)
+        f"keep {k}, shrink {s}": partial(item_knn, keep=k, shrink=s) for k in (50, 100, 200) for s in (0.0, 50.0)
     },
 }
 WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
