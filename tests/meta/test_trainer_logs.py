@@ -122,7 +122,7 @@ def test_training_starts_at_popularity_and_learns_tastes(tmp_path: Path) -> None
     asked = queries(table, split.test)
     popular = by_scores(lambda items, rewards, mask: np.tile(table.positives(split.train), (len(items), 1)))
     learnt, base = (curve(ranker, asked).ndcg.mean(0) for ranker in (by_policy(policy), popular))
-    assert learnt[4] > base[4] + 0.2
+    assert learnt[4] > base[4] + 0.15
     assert abs(learnt[0] - base[0]) < 0.1
     assert [m.iteration for m in metrics] == list(range(1, len(metrics) + 1))
     assert metrics[-1].iteration == metrics[-1].iterations
