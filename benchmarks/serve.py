@@ -89,7 +89,7 @@ def run(policy_dir: Path, out: Path, *, rounds: int = 5, seconds: float = 3.0, c
     ]
     result = {
         "benchmark": "serve",
-        "command": "quickstudy bench serve",
+        "command": "quickstudy bench serve --policy POLICY",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",

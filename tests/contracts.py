@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
+
 from service import history
 from service.store import FreshCopy, Store
 
@@ -20,6 +22,23 @@ def event_times(value: bytes | None) -> list[int]:
     """Times of a stored history, oldest first."""
     times: list[int] = history.times(history.records(value)).tolist()
     return times
+
+
+def append_by_the_book(kept: list[tuple[int, str]], new: list[tuple[int, str]]) -> str:
+    """What appending (time, event) to a history in time order must do, in the plainest words; returns the results."""
+    results, seen = "", {event for _, event in kept}
+    for time_ms, event in new:
+        if event in seen:
+            results += "2"
+        elif len(kept) == CAP and time_ms < kept[0][0]:
+            results += "3"
+        else:
+            seen.add(event)
+            kept.append((time_ms, event))
+            kept.sort(key=lambda pair: pair[0])  # stable: of equal times the later arrival comes last
+            del kept[:-CAP]
+            results += "1"
+    return results
 
 
 class StoreContract:
@@ -59,6 +78,20 @@ class StoreContract:
         (value,), _ = await store.read(["u"])
         assert (done["u"].results, done["u"].length) == ("31", CAP)
         assert event_times(value) == [*range(101, 100 + CAP), 1_000]
+
+    async def test_any_stream_ends_as_by_the_book(self, store: Store) -> None:
+        """Random streams with repeats, ties and stragglers give the results and the history of a plain model."""
+        rng = np.random.default_rng(0)
+        for user in ("a", "b", "c"):
+            kept: list[tuple[int, str]] = []
+            for _ in range(25):
+                times, events = rng.integers(60, size=9).tolist(), rng.integers(200, size=9).tolist()
+                new = [(at, f"e{n}") for at, n in zip(times, events, strict=True)]
+                done = await store.append({user: b"".join(record(event, at) for at, event in new)})
+                assert done[user].results == append_by_the_book(kept, new)
+            (value,), _ = await store.read([user])
+            stored = list(zip(event_times(value), history.records(value)["event"].tolist(), strict=True))
+            assert stored == [(at, history.id_hash(event)) for at, event in kept]
 
     async def test_times_beyond_32_bits(self, store: Store) -> None:
         """Times of today, in milliseconds, need 41 bits and come back exactly."""
