@@ -73,7 +73,7 @@ def run(policy_dir: Path, out: Path, *, rounds: int = 5, seconds: float = 3.0, c
                 rates[name].append(_throughput(target, requests, seconds, Path(scratch)))
         batch = _mean(page, "quickstudy_batch_users")
         latencies = asyncio.run(_latencies(port, page, requests, items, calls))
-        errors = sum(v for k, v in _samples(page).items() if k.startswith("quickstudy_errors_total"))
+        errors, lost = _total(page, "quickstudy_errors_total"), _total(page, "quickstudy_background_lost_total")
     assert errors == 0, f"{errors:.0f} calls failed"
     rate = {name: statistics.median(values) for name, values in rates.items()}
     ratio = statistics.median(b / a for a, b in zip(rates["echo"], rates["recommend"], strict=True))
@@ -86,6 +86,7 @@ def run(policy_dir: Path, out: Path, *, rounds: int = 5, seconds: float = 3.0, c
         _claim("throughput of Recommend over echo", ratio, ">=", 0.4),
         _claim("p50 ms, 100 candidates, just clicked", latencies["100 candidates, just clicked"]["p50_ms"], "<", 2.0),
         _claim("p50 ms, whole catalogue", latencies["whole catalogue"]["p50_ms"], "<", 5.0),
+        _claim("decisions that could not be logged", lost, "<", 1.0),
     ]
     result = {
         "benchmark": "serve",
@@ -175,6 +176,10 @@ def _quantile(counts: dict[float, float], q: float) -> float:
             return 1e3 * (low + (min(edge, 10.0) - low) * (wanted - below) / max(count - below, 1.0))
         low, below = edge, count
     return float("inf")
+
+
+def _total(page: str, name: str) -> float:
+    return sum(value for sample, value in _samples(page).items() if sample.startswith(name))
 
 
 def _mean(page: str, name: str) -> float:

@@ -48,7 +48,7 @@ class StoreSettings:
     history_ttl_s: int = 90 * 86_400
     """Seconds after which a silent user is forgotten."""
     copy_ttl_s: int = 3_600
-    """Seconds after which an unused copy leaves; it is made again from the history when needed."""
+    """Seconds that a copy is kept; it is made again from the history when needed."""
     read_timeout_s: float = 0.25
     """Seconds that a Recommend waits for Redis before it is answered without."""
     write_timeout_s: float = 2.0
