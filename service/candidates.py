@@ -69,6 +69,9 @@ def _unknown(flat: Sequence[str], rows: IntArray, count: IntArray) -> dict[int, 
 def _drop_repeats(rows: IntArray) -> None:
     """Leaves the first of equal rows in each request; the others become padding."""
     ordered = np.sort(rows, axis=1)
-    for i in np.flatnonzero(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)).tolist():
+    same = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if not same.any():
+        return
+    for i in np.flatnonzero(same.any(axis=1)).tolist():
         order = np.argsort(rows[i], kind="stable")
         rows[i, order[1:][rows[i, order[1:]] == rows[i, order[:-1]]]] = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ class Copies:
     adaptation: Adaptation
 
 
+@functools.cache
 def layout(width: int) -> np.dtype[Any]:
     """The stored copy: 24 bytes and a half float a coordinate."""
     head = [("version", "<u8"), ("watermark", "<u8"), ("loss_before", "<f2"), ("loss_after", "<f2")]
@@ -51,7 +53,7 @@ def encode(adaptation: Adaptation, watermark: npt.NDArray[np.uint64], version: s
 def decode(
     values: Sequence[bytes | None], watermark: npt.NDArray[np.uint64], version: str, prior: FloatArray
 ) -> Copies:
-    """Reads a batch of stored copies; rows that are not current hold the prior [B, E]."""
+    """Reads a batch of stored copies; rows that are not current hold the prior [1, E]."""
     form = layout(prior.shape[1])
     blank = bytes(form.itemsize)
     fits = [value is not None and len(value) == form.itemsize for value in values]

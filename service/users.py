@@ -47,13 +47,15 @@ class Personaliser:
 
     def __init__(self, policy: Policy, metrics: Metrics) -> None:
         self._policy = policy
-        self._metrics = metrics
+        self._prior = policy.prior(1)
+        self._seconds = metrics.adaptation_seconds
+        self._adapted, self._cached = metrics.copies.labels("adapted"), metrics.copies.labels("cached")
 
     def users(self, values: Sequence[bytes | None], cached: Sequence[bytes | None]) -> Users:
         """Decodes histories and copies, and adapts the users whose copy is missing or older than the history."""
         policy = self._policy
         state = history.decode(values, policy.catalogue)
-        found = copies.decode(cached, state.watermark, policy.version, policy.prior(len(values)))
+        found = copies.decode(cached, state.watermark, policy.version, self._prior)
         known = state.events.mask.any(axis=1)
         stale = np.flatnonzero(known & ~found.current)
         copy, failed = found.adaptation, stale[:0]
@@ -62,10 +64,10 @@ class Personaliser:
             everybody = stale.size == len(values)
             adapted, missed = self._adapt(state.events if everybody else take(state.events, stale))
             copy, failed = adapted if everybody else _put(copy, stale, adapted), stale[missed]
-            self._metrics.adaptation_seconds.observe(perf_counter() - started)
-            self._metrics.copies.labels("adapted").inc(stale.size)
-        if hits := int((known & found.current).sum()):
-            self._metrics.copies.labels("cached").inc(hits)
+            self._seconds.observe(perf_counter() - started)
+            self._adapted.inc(int(stale.size))
+        if hits := int(np.count_nonzero(known & found.current)):
+            self._cached.inc(hits)
         reason = [""] * len(values)
         for i in np.flatnonzero(~known | ~copy.accepted).tolist():
             reason[i] = FAILED if i in failed else _why_prior(state, known, i)
@@ -90,7 +92,7 @@ class Personaliser:
             if events.users == 1:
                 _LOG.exception("adaptation of a user failed")
                 none = np.zeros(1, np.float32)
-                return Adaptation(self._policy.prior(1), np.zeros(1, bool), none, none, np.zeros(1, np.int64)), [0]
+                return Adaptation(self._prior, np.zeros(1, bool), none, none, np.zeros(1, np.int64)), [0]
         alone = [self._adapt(take(events, np.array([i]))) for i in range(events.users)]
         one = [copy for copy, _ in alone]
         copy = Adaptation(
