@@ -110,9 +110,11 @@ def ndcg(shown: IntArray, relevant: Sequence[IntArray]) -> npt.NDArray[np.float6
     """
     discount = 1.0 / np.log2(np.arange(2, shown.shape[1] + 2))
     best = np.cumsum(discount)
-    hits = [np.isin(rows, wanted) for rows, wanted in zip(shown, relevant, strict=True)]
+    size = 2 + max(int(shown.max()), *(int(wanted.max()) for wanted in relevant))  # one key a user and row
+    keys = np.concatenate([user * size + 1 + wanted for user, wanted in enumerate(relevant)])
+    hits = np.isin(np.arange(len(shown))[:, None] * size + 1 + shown, keys)
     ideal = [best[min(len(wanted), shown.shape[1]) - 1] for wanted in relevant]
-    gained: npt.NDArray[np.float64] = np.asarray(hits, np.float64).reshape(shown.shape) @ discount / np.asarray(ideal)
+    gained: npt.NDArray[np.float64] = hits @ discount / np.asarray(ideal)
     return gained
 
 

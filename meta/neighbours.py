@@ -26,7 +26,7 @@ def init(spec: Spec, met: float = 0.5) -> dict[str, npt.NDArray[Any]]:
     return {
         INDEX: np.full((spec.items, spec.neighbours), -1, np.int32),
         WEIGHT: np.zeros((spec.items, spec.neighbours), np.float32),
-        FADE: np.asarray([2.0, 0.0], np.float32),
+        FADE: np.asarray([3.0, -1.5], np.float32),
         MET: np.asarray(met, np.float32),
     }
 

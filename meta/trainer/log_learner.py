@@ -51,20 +51,20 @@ class Settings:
         validation, test: shares of the users.
     """
 
-    iterations: int = 250
-    batch: int = 96
+    iterations: int = 200
+    batch: int = 48
     prefixes: int = 4
     length: int = 64
     short: int = 20
     from_start: float = 0.6
     rate: float = 3e-3
     warm_up: int = 20
-    decay: float = 1e-2
+    decay: float = 0.1
     dropout: float = 0.3
     average: float = 0.99
     clip: float = 1.0
     power: float = 1.0
-    td_weight: float = 0.1
+    td_weight: float = 0.03
     discount: float = 0.8
     polyak: float = 0.03
     judge_every: int = 25

@@ -35,6 +35,8 @@ def initial(spec: Spec, likes: FloatArray, actions: IntArray, rng: np.random.Gen
         params[f"item.{head}.id"][rare] = 0.0
     params["item.q.id_bias"] = (np.log1p(likes) - 2.0 * rare).astype(np.float32)
     params["advantage.log_scale"] = np.asarray(-3.0, np.float32)  # rewards are in 0..1, logits in 0..8
+    if "maml.met" in params:
+        params["maml.met"] = np.asarray(0.3, np.float32)  # in a log of choices, to meet an item is a choice too
     return params
 
 
