@@ -53,6 +53,10 @@ class Column:
     std: tuple[float, ...] = ()
     indicator: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "mean", "std"):  # JSON has lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     @property
     def width(self) -> int:
         """Number of features."""
@@ -95,8 +99,7 @@ class Column:
                 raise CatalogueError(f"column {self.name} needs {len(self.mean)} numbers, got {numbers.shape[1]}")
             out[present, : len(self.mean)] = (numbers - np.asarray(self.mean)) / np.asarray(self.std)
         if self.indicator:
-            out[:, -1] = 1.0
-            out[present, -1] = 0.0
+            out[:, -1] = [_is_missing(value) for value in values]
         return out
 
 
@@ -186,7 +189,7 @@ class Catalogue:
         try:
             blob, offsets = tensors["id_bytes"].tobytes(), tensors["id_offsets"].tolist()
             ids = tuple(blob[a:b].decode() for a, b in pairwise(offsets))
-            parsed = tuple(Column(**_tuples(column)) for column in columns)
+            parsed = tuple(Column(**column) for column in columns)
         except (KeyError, TypeError, UnicodeDecodeError) as error:
             raise CatalogueError(f"the stored catalogue is damaged: {error}") from error
         return cls(ids, tensors["features"].astype(np.float32, copy=False), parsed)
@@ -210,10 +213,6 @@ def encode_items(ids: Sequence[str], table: Mapping[str, Sequence[Any]], min_cou
     columns = tuple(Column.fit(name, values, min_count) for name, values in table.items())
     parts = [column.encode(table[column.name]) for column in columns]
     return Catalogue(tuple(ids), np.concatenate([np.zeros((len(ids), 0), np.float32), *parts], axis=1), columns)
-
-
-def _tuples(column: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in column.items()}
 
 
 def _is_missing(value: Any) -> bool:
