@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace
 
 from meta.types import Array
 
 
 def namespace(x: Array) -> Any:
     """The array-API namespace of `x`: numpy when serving, torch when training."""
-    return np if is_numpy_array(x) else array_namespace(x)
+    return np if is_numpy(x) else array_namespace(x)
+
+
+def is_numpy(x: Array) -> bool:
+    """Whether `x` is an array or a scalar of numpy; on the hot path, where the library's own test costs 3 us a call."""
+    return isinstance(x, np.ndarray | np.generic)
 
 
 def stop_gradient(x: Array) -> Array:
     """`x` as a constant: no gradient flows through it (the identity on numpy)."""
-    return x if is_numpy_array(x) else x.detach()
+    return x if is_numpy(x) else x.detach()
 
 
 def softplus(x: Array) -> Array:
@@ -34,17 +39,18 @@ def sigmoid(x: Array) -> Array:
 
 def top(x: Array, k: int) -> Array:
     """Indices of the `k` largest entries along the last axis, largest first: [..., N] -> int [..., k], k <= N."""
-    if not is_numpy_array(x):
+    if not is_numpy(x):
         return x.topk(k, dim=-1).indices
     if 4 * k < x.shape[-1]:
         part = np.argpartition(x, -k, axis=-1)[..., -k:]
-        order = np.argsort(-np.take_along_axis(x, part, -1), axis=-1, kind="stable")
-        return np.take_along_axis(part, order, -1)
+        return take(part, np.argsort(-take(x, part), axis=-1, kind="stable"))
     return np.argsort(-x, axis=-1, kind="stable")[..., :k]
 
 
 def take(x: Array, index: Array) -> Array:
     """Entries of `x` [..., N] at `index` [..., K] along the last axis."""
-    if is_numpy_array(x):
-        return np.take_along_axis(x, index, -1)
-    return x.gather(-1, index)
+    if not is_numpy(x):
+        return x.gather(-1, index)
+    if x.ndim == 2:  # what serving does, at a quarter of the general function's price
+        return x[np.arange(len(x))[:, None], index]
+    return np.take_along_axis(x, index, -1)

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -162,8 +162,7 @@ class Catalogue:
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int32]:
         """Return int32 [len(ids)], the row of each id, -1 where it is unknown."""
-        get = self._row.get
-        return np.array([get(item_id, -1) for item_id in ids], np.int32)
+        return np.fromiter(map(self._row.get, ids, repeat(-1)), np.int32, len(ids))
 
     def rows_of_hashes(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         """Return int32 rows of the same shape as `hashes`, -1 where a hash belongs to no item."""

@@ -9,6 +9,7 @@ import numpy as np
 from meta import neighbours, q_network
 from meta.adapters import named
 from meta.adapters.port import Support
+from meta.arrays import take
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.state import prefix_ages
@@ -89,9 +90,9 @@ class Policy:
         v, advantage, rows, valid = self._values(belief, events, inside, candidates)
         if excluded is not None:
             blocked = np.zeros((events.users, self.spec.items + 1), bool)  # the last column takes the padding
-            np.put_along_axis(blocked, excluded.astype(np.int64), True, axis=-1)
+            blocked[np.arange(events.users)[:, None], excluded] = True
             blocked[:, -1] = False
-            valid = valid & ~np.take_along_axis(blocked, rows.astype(np.int64), axis=-1)
+            valid = valid & ~(blocked[:, :-1] if candidates is None else take(blocked, rows))
         size = min(int(slate_size.max()), rows.shape[-1])
         scores = self._scores(v, advantage, valid, slate_size)
         noise = gumbel_noise(seed, rows) if (temperature > 0).any() else scores
@@ -100,7 +101,7 @@ class Policy:
         position = np.where(shown, position, 0)
 
         def pick(x: Array, empty: float) -> Array:
-            return np.where(shown, np.take_along_axis(x, position, -1), empty)
+            return np.where(shown, take(x, position), empty)
 
         return Ranking(
             pick(rows, -1),
@@ -128,7 +129,7 @@ class Policy:
             v = (table.e_v[rows] @ belief.taste_v[:, 0, :, None])[..., 0] + table.b_v[rows] if slates else None
         if self.spec.neighbours:
             recalled = neighbours.scores(self._params, self.spec, events, inside[:, 0])
-            advantage = advantage + (recalled if candidates is None else np.take_along_axis(recalled, rows, -1))
+            advantage = advantage + (recalled if candidates is None else take(recalled, rows))
         return v, scale * advantage, rows, valid
 
     def _scores(
@@ -157,7 +158,8 @@ def _check(checkpoint: Checkpoint) -> None:
     spec, features = checkpoint.manifest.spec, checkpoint.catalogue.features
     if features.shape != (spec.items, spec.features):
         raise PolicyError(f"catalogue is {features.shape}, the manifest says {(spec.items, spec.features)}")
-    expected = {k: v.shape for k, v in q_network.init(spec, np.random.default_rng(0)).items()}
+    fresh = q_network.init(spec, np.random.default_rng(0)) | (neighbours.init(spec) if spec.neighbours else {})
+    expected = {name: value.shape for name, value in fresh.items()}
     for name, shape in expected.items():
         value = checkpoint.params.get(name)
         if value is None:

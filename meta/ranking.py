@@ -85,12 +85,12 @@ def plackett_luce(
     log_weight = np.where(valid, scores / scale, -np.inf)
     keys = np.where(warm[:, None], log_weight + noise, log_weight) if warm.any() else log_weight
     drawn = top(keys, size)
-    filled = np.take_along_axis(valid, drawn, -1)
+    filled = take(valid, drawn)
     propensity = np.zeros(drawn.shape)
     if warm.any():
-        picked = np.take_along_axis(log_weight, drawn, -1)
+        picked = take(log_weight, drawn)
         rest = log_weight.copy()
-        np.put_along_axis(rest, drawn, -np.inf, -1)
+        rest[np.arange(len(rest))[:, None], drawn] = -np.inf
         # Add up what remains from the end: subtracting what was drawn from the total would cancel.
         upward = np.concatenate([_log_sum(rest)[:, None], picked[:, ::-1]], axis=-1)
         below = np.logaddexp.accumulate(upward, axis=-1)[:, :0:-1]

@@ -47,21 +47,17 @@ def summarise(features: Array, events: Events, inside: Array, age: Array) -> Arr
         float [B, P, S], S = `summary_width(F)`; all zero for an empty prefix.
     """
     xp = namespace(features)
-    values = {
-        "chosen": xp.astype(events.reward > 0, features.dtype)[:, None, :],
-        "shown": xp.ones_like(events.reward)[:, None, :],
-        "reward": events.reward[:, None, :],
-    }
-    weights = xp.stack([inside * values[kind] * xp.exp(math.log(decay) * age) for kind, decay in SUMS], axis=1)
+    faded = {decay: inside * xp.exp(math.log(decay) * age) if decay < 1.0 else inside for _, decay in SUMS}
+    reward = events.reward[:, None, :]
+    values = {"chosen": xp.astype(reward > 0, features.dtype), "shown": 1.0, "reward": reward}
+    weights = xp.stack([faded[decay] * values[kind] for kind, decay in SUMS], axis=1)
     batch, kinds, prefixes, length = weights.shape
-    sums = xp.reshape(
-        xp.reshape(weights, (batch, kinds * prefixes, length)) @ features, (batch, kinds, prefixes, features.shape[-1])
-    )
-    counts = xp.sum(weights, axis=-1)
-    means = sums / (1.0 + xp.abs(counts))[..., None]
-    parts = [means[:, i] for i in range(kinds)] + [_log_count(counts[:, i])[..., None] for i in range(kinds)]
+    sums = xp.reshape(weights, (batch, kinds * prefixes, length)) @ features
+    sums = xp.permute_dims(xp.reshape(sums, (batch, kinds, prefixes, features.shape[-1])), (0, 2, 1, 3))
+    counts = xp.abs(xp.permute_dims(xp.sum(weights, axis=-1), (0, 2, 1)))
+    means = xp.reshape(sums / (1.0 + counts)[..., None], (batch, prefixes, kinds * features.shape[-1]))
     shown = xp.sum(inside, axis=-1)[..., None]
-    return xp.concat([*parts, _log_count(shown), 0.01 * shown], axis=-1)
+    return xp.concat([means, 0.5 * xp.log1p(counts), 0.5 * xp.log1p(shown), 0.01 * shown], axis=-1)
 
 
 def state(params: Params, summary: Array) -> Array:
@@ -69,8 +65,3 @@ def state(params: Params, summary: Array) -> Array:
     xp = namespace(summary)
     first = xp.tanh(summary @ params["state.w1"] + params["state.b1"])
     return xp.tanh(first @ params["state.w2"] + params["state.b2"])
-
-
-def _log_count(counts: Array) -> Array:
-    xp = namespace(counts)
-    return 0.5 * xp.log1p(xp.abs(counts))
