@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import ROOT, service
 from benchmarks.report import Claim, document
 from meta.policy import Policy
 from meta.types import FloatArray, IntArray
@@ -142,8 +141,8 @@ def run(out: Path, *, users: int, retrain: bool, seed: int, command: str) -> dic
         console.print(f"   using the policies in {out}; --retrain learns them anew")
     console.print(f"[bold]2. Serve[/] the policy, and let {users} new users click through gRPC")
     rewards = {}
-    with service(adapted) as (target, _):
-        agent = ServedAgent(target)
+    with service(adapted) as served:
+        agent = ServedAgent(served.address)
         started = time.perf_counter()
         rewards["adapted"] = meet(InterestExploration(users), agent, TEST_SEED)
         seconds = time.perf_counter() - started
@@ -177,27 +176,12 @@ def run(out: Path, *, users: int, retrain: bool, seed: int, command: str) -> dic
     return result
 
 
-@contextmanager
-def service(policy: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The real server with its embedded store, in a process of its own: its address and the process."""
-    with tempfile.TemporaryDirectory() as data:
-        command = [*CLI, "serve", "--policy", str(policy), "--data-dir", data, "--port", "0", "--metrics-port", "0"]
-        with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
-            try:
-                line = process.stdout.readline() if process.stdout else ""
-                if not line.startswith("serving on "):
-                    raise RuntimeError(f"the service did not start: {line!r}")
-                yield line.removeprefix("serving on ").strip(), process
-            finally:
-                process.terminate()
-
-
 def _learn(adapted: Path, session: Path, seed: int) -> None:
     """Trains both policies at once, one on each core; the longer one shows its progress."""
     common = ["train", "--env", "interest_exploration", "--seed", str(seed)]
-    control = [*CLI, *common, "--adapter", "session", "--out", str(session)]
-    with subprocess.Popen(control, stdout=subprocess.DEVNULL) as other:
-        subprocess.run([*CLI, *common, "--adapter", "maml", "--out", str(adapted)], check=True)
+    control = [*CLI, *common, "--adapter", "session", "--out", str(session.resolve())]
+    with subprocess.Popen(control, cwd=ROOT, stdout=subprocess.DEVNULL) as other:
+        subprocess.run([*CLI, *common, "--adapter", "maml", "--out", str(adapted.resolve())], cwd=ROOT, check=True)
         if other.wait():
             raise RuntimeError("training of the session policy failed")
 

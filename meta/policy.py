@@ -8,7 +8,6 @@ import numpy as np
 
 from meta import neighbours, q_network
 from meta.adapters import named
-from meta.adapters.port import Support
 from meta.arrays import take
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
@@ -58,7 +57,7 @@ class Policy:
         with np.errstate(all="ignore"):
             u = _half(np.asarray(named(self.spec.adapter).adapt(self._params, self.spec, support))[:, 0])
             prior = self.prior(events.users)
-            before, after = self._loss(prior, support), self._loss(u, support)
+            before, after = np.asarray(q_network.support_loss(np.stack([prior, u], axis=1), support)).T
             accepted = (np.abs(u) < LARGEST).all(axis=-1) & np.isfinite(after)
         used = support.inside[:, 0].sum(axis=-1).astype(np.int64)
         return Adaptation(np.where(accepted[:, None], u, prior), accepted, before, after, used)
@@ -143,9 +142,6 @@ class Policy:
             of = slate_size == size
             scores[of] = slate_scores(v[of], advantage[of], valid[of], min(int(size), valid.shape[-1]))
         return scores
-
-    def _loss(self, u: FloatArray, support: Support) -> FloatArray:
-        return np.asarray(q_network.support_loss(u[:, None, :], support))[:, 0]
 
 
 def _half(u: FloatArray) -> FloatArray:

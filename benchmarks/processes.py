@@ -1,0 +1,50 @@
+"""Servers in processes of their own, as a user would start them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service: its gRPC address "host:port", and the URL of its metrics page."""
+
+    address: str
+    metrics: str
+
+
+@contextmanager
+def service(policy: Path) -> Iterator[Service]:
+    """The real server with an embedded store in a folder that is thrown away."""
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "server.log"
+        command = ["-m", "quickstudy", "serve", "--policy", str(policy.resolve()), "--data-dir", f"{scratch}/data"]
+        with log.open("w") as stderr, server([*command, "--port", "0", "--metrics-port", "0"], stderr) as address:
+            page = re.search(r"metrics on (\S+)", log.read_text())
+            if not page:
+                raise RuntimeError(f"the service tells no metrics page: {log.read_text()}")
+            yield Service(address, page[1])
+
+
+@contextmanager
+def server(arguments: Sequence[str], stderr: IO[str] | None = None) -> Iterator[str]:
+    """A Python process that prints `serving on HOST:PORT` when it is ready; its address. Stopped in the end."""
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            if not line.startswith("serving on "):
+                raise RuntimeError(f"{' '.join(arguments)} did not start")
+            yield line.removeprefix("serving on ").strip()
+        finally:
+            process.terminate()
