@@ -1,6 +1,6 @@
 """Wraps every method once: errors become google.rpc.Status, calls are timed and counted.
 
-A wrapper and not a grpc.aio.ServerInterceptor: it sees the same calls and costs a tenth of the time.
+A wrapper and not a grpc.aio.ServerInterceptor: it sees the same calls without a second one on the hot path.
 """
 
 from __future__ import annotations
