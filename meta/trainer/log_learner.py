@@ -45,8 +45,8 @@ class Settings:
         least: an item of fewer likes has no embedding of its own and ranks last.
         width, hidden, steps, history: see `Spec`.
         neighbours: kept neighbours of an item in the memory.
-        penalty: of the memory's regression; validation users choose among these.
-        met: what an event counts in the memory that was not liked; validation users choose among these.
+        penalty: of the memory's regression; the first, unless validation users prefer another.
+        met: what an event counts in the memory that was not liked; the first, unless validation users prefer another.
         folds: of the memory, so that nobody meets their own likes in it; 1 where nothing is learnt.
         validation, test: shares of the users.
     """
@@ -75,8 +75,8 @@ class Settings:
     steps: int = 1
     history: int = 64
     neighbours: int = 100
-    penalty: tuple[float, ...] = (100.0, 400.0, 1600.0)
-    met: tuple[float, ...] = (0.0, 0.5)
+    penalty: tuple[float, ...] = (400.0,)
+    met: tuple[float, ...] = (0.5, 0.0)
     folds: int = 5
     validation: float = 0.15
     test: float = 0.2

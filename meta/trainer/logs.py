@@ -27,7 +27,13 @@ from meta.coldstart import KS, Queries, by_policy, curve, queries
 from meta.dataset import DataError, Interactions
 from meta.tasks import Sequences, Split, sequences, split_users
 from meta.trainer.log_learner import Learner, Settings
-from meta.types import IntArray
+from meta.types import FloatArray, IntArray
+
+CLEARLY = 0.005
+"""NDCG@10 by which validation users must prefer another memory than the default: less is noise."""
+
+SMOOTH = 3
+"""Looks at the validation users that are averaged to choose the stopping point."""
 
 __all__ = ["Metrics", "Settings", "train"]
 
@@ -82,14 +88,17 @@ def train(
     asked = queries(log, split.validation)
     _check(log, split, asked, interactions.name)
     how = _with_best_memory(log, catalogue, split, asked, adapter, how)
-    best, best_at, curve_at, since, done = -1.0, 0, np.zeros(len(KS)), 0, 0
+    curve_at: FloatArray = np.zeros(len(KS))
+    best, best_at, since, done = -1.0, 0, 0, 0
+    looks: list[FloatArray] = []
     for learner in _rounds(log, catalogue, split.train, adapter, seed, how, how.iterations):
         done = learner.iteration
         if done % how.judge_every == 0 or done == how.iterations:
-            reached = curve(by_policy(learner.policy()), asked).ndcg.mean(0)
+            looks.append(curve(by_policy(learner.policy()), asked).ndcg.mean(0))
+            reached = np.mean(looks[-SMOOTH:], 0)  # one look at few users is noise
             since = since + 1
             if reached.mean() > best:
-                best, best_at, curve_at, since = float(reached.mean()), done, reached, 0
+                best, best_at, curve_at, since = float(reached.mean()), done, looks[-1], 0
         yield Metrics(done, 2 * how.iterations, learner.loss, learner.td_loss, max(best, 0.0))
         if since >= how.patience:
             break
@@ -128,13 +137,13 @@ def _rounds(
 def _with_best_memory(
     log: Sequences, catalogue: Catalogue, split: Split, asked: Queries, adapter: str, how: Settings
 ) -> Settings:
-    """The settings with the penalty and the weight of dislikes whose memory, before learning, ranks best."""
-    best, chosen = -1.0, how
+    """The settings with the penalty and the weight of dislikes whose memory, before learning, ranks clearly best."""
+    best, chosen = -CLEARLY, how
     for penalty, met in product(how.penalty, how.met):
         tried = replace(how, penalty=(penalty,), met=(met,), folds=1)
         start = Learner(log, catalogue, split.train, adapter, np.random.default_rng(0), tried)
         reached = float(curve(by_policy(start.policy()), asked).ndcg.mean())
-        if reached > best:
+        if reached > best + CLEARLY:
             best, chosen = reached, replace(tried, folds=how.folds)
     return chosen
 
