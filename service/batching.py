@@ -18,11 +18,11 @@ Reply = TypeVar("Reply")
 
 IDLE, SATURATED = 0.6, 0.9
 """Share of a core in use below which nobody waits, and from which everybody waits the whole window."""
-COMPANY = 4
-"""Requests that must have been in the process at once lately for a wait to be worth it."""
 SAMPLE_S = 0.05
-"""How often share and company are measured, seconds."""
-
+"""How often that share is measured, seconds."""
+QUEUED_S = 0.00015
+"""A request that shows up this soon after a batch, seconds, was waiting while we computed, and more wait behind it, as
+gRPC hands calls over one by one. A lone caller needs longer, because the reply has to travel first."""
 MAX_RUNNING = 2
 """Batches under way at once: one computes while the other waits for the store. More would only slow every read down."""
 
@@ -57,24 +57,15 @@ class Load:
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._told = self._schedstat.exists()
         self._wall, self._wanted = perf_counter(), self._seconds()
-        self._peak = 0
         self.busy = 0.0
-        self.company = 0
 
-    def sample(self, now: float, held: int) -> float:
-        """The part of the window worth waiting, 0 to 1, while `held` requests are in the process.
-
-        Judged by the last stretch of at least `SAMPLE_S` seconds: a saturated thread, and not by a single caller.
-        """
-        self._peak = max(self._peak, held)
+    def sample(self, now: float) -> float:
+        """The share over the last stretch of at least `SAMPLE_S` seconds."""
         if now - self._wall >= SAMPLE_S:
             wanted = self._seconds()
             self.busy = (wanted - self._wanted) / (now - self._wall)
-            self.company, self._peak = self._peak, 0
             self._wall, self._wanted = now, wanted
-        if self.company < COMPANY:
-            return 0.0
-        return min(1.0, max(0.0, (self.busy - IDLE) / (SATURATED - IDLE)))
+        return self.busy
 
     def _seconds(self) -> float:
         """Seconds of a core that the thread has used or waited for so far."""
@@ -113,12 +104,12 @@ class Batcher(Generic[Request, Reply]):
         self._alarm: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._held = 0
+        self._ended = -math.inf
         self.load = Load()
 
     def busy(self) -> float:
         """Share of a core that the loop's thread has used or waited for lately."""
-        self.load.sample(perf_counter(), self._held)
-        return self.load.busy
+        return self.load.sample(perf_counter())
 
     async def submit(self, request: Request, cost: int, deadline: float = math.inf) -> Reply:
         """Waits for the reply to one request.
@@ -136,13 +127,20 @@ class Batcher(Generic[Request, Reply]):
         if len(self._pending) >= self._max_users:
             self._flush()
         elif self._alarm is None:
-            wait = self._window * self.load.sample(now, self._held + 1)
+            wait = self._wait(now)
             self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
         self._held += 1
         try:
             return await job.reply
         finally:
             self._held -= 1
+
+    def _wait(self, now: float) -> float:
+        """How long the first of a batch waits for company, seconds: not at all without a sign of any."""
+        busy = self.load.sample(now)
+        if not self._running and now - self._ended > QUEUED_S:
+            return 0.0
+        return self._window * min(1.0, max(0.0, (busy - IDLE) / (SATURATED - IDLE)))
 
     def _flush(self) -> None:
         """Cuts what is waiting into batches and starts as many as may run; the rest goes when one of them is done."""
@@ -170,6 +168,7 @@ class Batcher(Generic[Request, Reply]):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._ended = perf_counter()
         if self._pending and self._alarm is None:
             self._flush()
 
