@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meta.arrays import namespace, softplus
+from meta.arrays import namespace, softplus, take
 from meta.spec import Spec
 from meta.types import Array, BoolArray, Events, FloatArray, IntArray, Params
 
@@ -92,7 +92,7 @@ def regress(
 
 def recall(
     index: IntArray, weight: FloatArray, rows: IntArray, strength: FloatArray, columns: int
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     """Sum the neighbourhoods of events.
 
     One `bincount` over users and items: no array of events by items is made.
@@ -105,15 +105,15 @@ def recall(
         columns: C, items that neighbours are counted among.
 
     Returns:
-        float32 [B, C].
+        float64 [B, C].
     """
-    users = len(rows)
+    users, stride = len(rows), columns + 1  # each user's first bin takes the missing neighbours
     user, event = np.nonzero(strength)
     at = rows[user, event]
-    near, value = index[at], weight[at] * strength[user, event][:, None]
-    flat = np.where(near < 0, users * columns, near + (user * columns)[:, None])
-    total = np.bincount(flat.ravel(), value.ravel(), users * columns + 1)
-    return total[:-1].reshape(users, columns).astype(np.float32)
+    bins = index[at] + (user * stride + 1)[:, None]
+    value = weight[at] * strength[user, event][:, None]
+    total = np.bincount(bins.ravel(), value.ravel(), users * stride).astype(np.float64, copy=False)
+    return total.reshape(users, stride)[:, 1:]
 
 
 def fade(params: Params, evidence: Array) -> Array:
@@ -127,15 +127,22 @@ def fade(params: Params, evidence: Array) -> Array:
     return UNIT * gain * evidence / (evidence + half) / xp.sqrt(1.0 + evidence)
 
 
-def scores(params: Params, spec: Spec, events: Events, inside: FloatArray) -> FloatArray:
-    """The memory's term of the advantage, of every item: float32 [B, N].
+def scores(
+    params: Params, spec: Spec, events: Events, inside: FloatArray, candidates: IntArray | None = None
+) -> FloatArray:
+    """The memory's term of the advantage.
 
     Args:
         params: parameters of `init`.
         spec: their shape.
         events: histories [B, T].
         inside: float [B, T], 1 for the events that count.
+        candidates: int [B, C], rows that it is wanted for; None: of every item.
+
+    Returns:
+        float32 [B, C], or [B, N].
     """
     strength = strengths(params, events.reward, inside)
-    total = recall(params[INDEX], params[WEIGHT], np.clip(events.item, 0, None), strength, spec.items)
-    return np.asarray(fade(params, strength.sum(-1))[:, None] * total, np.float32)
+    total = recall(params[INDEX], params[WEIGHT], np.maximum(events.item, 0), strength, spec.items)
+    wanted = total if candidates is None else take(total, candidates)
+    return np.asarray(fade(params, strength.sum(-1))[:, None] * wanted, np.float32)

@@ -127,8 +127,8 @@ class Policy:
             advantage = (table.e_q[rows] @ belief.taste_q[:, 0, :, None])[..., 0] + table.b_q[rows]
             v = (table.e_v[rows] @ belief.taste_v[:, 0, :, None])[..., 0] + table.b_v[rows] if slates else None
         if self.spec.neighbours:
-            recalled = neighbours.scores(self._params, self.spec, events, inside[:, 0])
-            advantage = advantage + (recalled if candidates is None else take(recalled, rows))
+            only = None if candidates is None else rows
+            advantage = advantage + neighbours.scores(self._params, self.spec, events, inside[:, 0], only)
         return v, scale * advantage, rows, valid
 
     def _scores(

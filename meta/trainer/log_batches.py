@@ -81,7 +81,7 @@ class Memories:
         strength = np.where((item >= 0) & (place >= 0), 1.0, 0.0)[:, None] * strength
         rows = np.repeat(np.maximum(place, 0) + self.fold[users][:, None] * self._items, prefixes, 0)
         flat = recall(self._index, self._weight, rows, strength.reshape(-1, length), self._items)
-        return flat.reshape(batch, prefixes, self._items)
+        return flat.reshape(batch, prefixes, self._items).astype(np.float32)
 
     def _count(
         self, log: Sequences, users: IntArray, keep: int, penalty: float
