@@ -28,9 +28,9 @@ class CatalogueError(InputError):
     """A catalogue that cannot be built; the text names the violated condition and the value."""
 
 
-def item_hash(item_id: str) -> int:
-    """Return the 64-bit hash by which histories name an item: blake2b of the UTF-8 id, read little endian."""
-    return int.from_bytes(hashlib.blake2b(item_id.encode(), digest_size=8).digest(), "little")
+def id_hash(text: str) -> int:
+    """The 64-bit hash by which histories name items and events: blake2b of the UTF-8 id, read little endian."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Catalogue:
     features: npt.NDArray[np.float32]
     columns: tuple[Column, ...]
     hashes: npt.NDArray[np.uint64] = field(init=False, repr=False)
-    """uint64 [N], `item_hash` of each id."""
+    """uint64 [N], `id_hash` of each id."""
     _row: dict[str, int] = field(init=False, repr=False)
     _order: npt.NDArray[np.int32] = field(init=False, repr=False)
     _sorted: npt.NDArray[np.uint64] = field(init=False, repr=False)
@@ -140,7 +140,7 @@ class Catalogue:
         if not np.isfinite(self.features).all():
             worst = self.ids[int(np.argwhere(~np.isfinite(self.features))[0, 0])]
             raise CatalogueError(f"features must be finite, got a non-finite value for item {worst!r}")
-        hashes = np.fromiter(map(item_hash, self.ids), np.uint64, len(self.ids))
+        hashes = np.fromiter(map(id_hash, self.ids), np.uint64, len(self.ids))
         order = np.argsort(hashes, kind="stable").astype(np.int32)
         same = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
         if same.size:

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
-from service.history import id_hash
+from meta.catalogue import id_hash
 from service.wire import varint
 
 STREAM = "qs:decisions:{n}"

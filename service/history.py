@@ -7,7 +7,6 @@ events ever accepted (high 32 bits). `append.lua` writes this layout, this file 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meta.catalogue import Catalogue
+from meta.catalogue import Catalogue, id_hash
 from meta.types import Events
 
 HEADER = 8
@@ -32,11 +31,6 @@ RECORD = np.dtype(
     ]
 )
 _PACK = struct.Struct("<QIHQfBB")
-
-
-def id_hash(text: str) -> int:
-    """The 64-bit hash by which histories name events and items: blake2b of the UTF-8 id, read little endian."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def pack(event_id: str, time_ms: int, item_id: str, reward: float, decision_id: str, position: int) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 
+from meta.catalogue import id_hash
 from service import history
 from service.store import FreshCopy, Store
 
@@ -55,7 +56,7 @@ class StoreContract:
         (value,), _ = await store.read(["u"])
         items = history.records(value)["item"].tolist()
         assert event_times(value) == [10, 10, 20, 25, 30]
-        assert items[:2] == [history.id_hash("first"), history.id_hash("second")]
+        assert items[:2] == [id_hash("first"), id_hash("second")]
 
     async def test_same_event_counts_once(self, store: Store) -> None:
         """The same event id is a duplicate within a call, in a later call, and with other contents."""
@@ -68,7 +69,7 @@ class StoreContract:
     async def test_watermark_is_count_and_mixed_hashes(self, store: Store) -> None:
         """The watermark holds the accepted total above and the exclusive or of event hashes below."""
         done = await store.append({"u": record("a", 2) + record("b", 1) + record("a", 3)})
-        mixed = (history.id_hash("a") ^ history.id_hash("b")) & 0xFFFFFFFF
+        mixed = (id_hash("a") ^ id_hash("b")) & 0xFFFFFFFF
         assert done["u"].watermark == (2 << 32) + mixed
 
     async def test_oldest_leave(self, store: Store) -> None:
@@ -91,7 +92,7 @@ class StoreContract:
                 assert done[user].results == append_by_the_book(kept, new)
             (value,), _ = await store.read([user])
             stored = list(zip(event_times(value), history.records(value)["event"].tolist(), strict=True))
-            assert stored == [(at, history.id_hash(event)) for at, event in kept]
+            assert stored == [(at, id_hash(event)) for at, event in kept]
 
     async def test_times_beyond_32_bits(self, store: Store) -> None:
         """Times of today, in milliseconds, need 41 bits and come back exactly."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import meta.catalogue
-from meta.catalogue import Catalogue, CatalogueError, Column, encode_items, item_hash
+from meta.catalogue import Catalogue, CatalogueError, Column, encode_items, id_hash
 
 
 def test_numbers_are_standardised_and_missing_ones_flagged() -> None:
@@ -56,14 +56,14 @@ def test_rows_of_ids_and_hashes_agree() -> None:
     """Ids and their hashes find the same rows, in any shape, and unknown ones are -1."""
     catalogue = Catalogue.from_features(["a", "b", "ç"], np.eye(3), ["x", "y", "z"])
     assert catalogue.rows(["ç", "nobody", "a"]).tolist() == [2, -1, 0]
-    hashes = np.array([[item_hash("ç"), item_hash("nobody")], [0, item_hash("a")]], np.uint64)
+    hashes = np.array([[id_hash("ç"), id_hash("nobody")], [0, id_hash("a")]], np.uint64)
     assert catalogue.rows_of_hashes(hashes).tolist() == [[2, -1], [-1, 0]]
-    assert [item_hash("a"), item_hash("b"), item_hash("ç")] == catalogue.hashes.tolist()
+    assert [id_hash("a"), id_hash("b"), id_hash("ç")] == catalogue.hashes.tolist()
 
 
-def test_item_hash_is_pinned() -> None:
+def test_id_hash_is_pinned() -> None:
     """The hash is part of the stored history: it may never change."""
-    assert item_hash("a") == 0x2F42665B399EF840
+    assert id_hash("a") == 0x2F42665B399EF840
 
 
 def test_tensors_round_trip() -> None:
@@ -88,7 +88,7 @@ def test_bad_ids_are_refused(ids: list[str], words: str) -> None:
 
 def test_colliding_hashes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ids that histories could not tell apart are refused by name."""
-    monkeypatch.setattr(meta.catalogue, "item_hash", lambda item_id: 1)
+    monkeypatch.setattr(meta.catalogue, "id_hash", lambda text: 1)
     with pytest.raises(CatalogueError, match="'a' and 'b' have the same 64-bit hash"):
         encode_items(["a", "b"], {})
 

@@ -13,11 +13,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from meta.catalogue import id_hash
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
 from service.embedded import EmbeddedStore
-from service.history import id_hash
 from service.store import connect
 from tests.service.support import ROOT, Server, make_policy, start_server
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meta.catalogue import Catalogue, item_hash
+from meta.catalogue import Catalogue
 from meta.types import Adaptation
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
@@ -21,11 +21,6 @@ def stored(*records: bytes) -> bytes:
 def test_a_record_has_28_bytes() -> None:
     """A record is 28 bytes and so is the layout that reads it."""
     assert (len(history.pack("e", 1, "a", 0.5, "d", 3)), history.RECORD.itemsize) == (28, 28)
-
-
-def test_items_hash_as_the_catalogue_does() -> None:
-    """History and catalogue agree on the hash of an id."""
-    assert history.id_hash("ä") == item_hash("ä")
 
 
 def test_decoding_pads_at_the_end() -> None:
