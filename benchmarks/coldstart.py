@@ -25,7 +25,7 @@ from meta.policy import Policy
 from meta.tasks import sequences, split_users
 from meta.types import IntArray
 
-SPLITS = (201, 202, 203)
+SPLITS = (301, 302, 303)
 """Seeds of the user splits of the published table; no setting was chosen on them."""
 CONTROLS = ("random",)
 

@@ -42,6 +42,7 @@ class Settings:
         polyak: share of the online parameters in each move of the target's.
         judge_every: steps between looks at the validation users.
         patience: looks without improvement until the stop.
+        earliest: share of the iterations before which there is no stop: one look at few users is noise.
         least: an item of fewer likes has no embedding of its own and ranks last.
         width, hidden, steps, history: see `Spec`.
         neighbours: kept neighbours of an item in the memory.
@@ -69,6 +70,7 @@ class Settings:
     polyak: float = 0.03
     judge_every: int = 25
     patience: int = 5
+    earliest: float = 0.75
     least: int = 3
     width: int = 48
     hidden: int = 16

@@ -97,7 +97,8 @@ def train(
             looks.append(curve(by_policy(learner.policy()), asked).ndcg.mean(0))
             reached = np.mean(looks[-SMOOTH:], 0)  # one look at few users is noise
             since = since + 1
-            if reached.mean() > best:
+            early = done < how.earliest * how.iterations
+            if early or reached.mean() > best:
                 best, best_at, curve_at, since = float(reached.mean()), done, looks[-1], 0
         yield Metrics(done, 2 * how.iterations, learner.loss, learner.td_loss, max(best, 0.0))
         if since >= how.patience:
