@@ -1,8 +1,9 @@
 """The co-occurrence memory: items that the same users liked, as one more term of the advantage of logged data.
 
 The weights are those of EASE, the ridge regression of each item's likes on all others in closed form (Steck 2019,
-eq. 8), of which each item keeps its strongest. They separate what goes together from what is merely popular, which the
-cosine of item-kNN does not: with it the same policy lost .013 NDCG@10 after 20 events. The term fades in with evidence.
+eq. 8), plus a share of item-kNN's shrunk cosine, of which each item keeps its strongest. EASE separates what goes
+together from what is merely popular and is the better one after 20 events, the cosine after one; together they beat
+either everywhere. The term fades in with evidence.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from meta.spec import Spec
 from meta.types import Array, BoolArray, Events, FloatArray, IntArray, Params
 
 INDEX, WEIGHT, FADE, MET = "neighbours.index", "neighbours.weight", "neighbours.fade", "neighbours.met"
+SHRINK = 50.0
+"""Likes by which the cosine of rare items is held back."""
+PASSING = 8.0
+"""Events after which an event that was not liked counts half of what it did at first."""
 UNIT = 10.0
 """The weights are some hundredths, logits some units; the gain starts near 1 in between."""
 
@@ -34,15 +39,24 @@ def init(spec: Spec, met: float = 0.5) -> dict[str, npt.NDArray[Any]]:
 def strengths(params: Params, reward: Array, inside: Array) -> Array:
     """How much each event counts as evidence: 1 where chosen, the share `met` where not, 0 outside the prefix.
 
-    Meeting an item and not liking it still says where a user's interest lies: counted as half a like, it gained .004
-    NDCG@10 after 3 to 10 events.
+    Meeting an item and not liking it still says where a user's interest lies, the more so the less is known: counted
+    as half a like it helps after 1 to 5 events, and hurts after 20.
     """
     xp = namespace(inside)
-    return inside * xp.where(reward > 0, 1.0 + 0.0 * reward, params[MET] + 0.0 * reward)
+    met = params[MET] * PASSING / (PASSING + xp.sum(inside, axis=-1)[..., None])
+    return inside * xp.where(reward > 0, xp.ones_like(reward), met)
 
 
 def regress(
-    user: IntArray, item: IntArray, liked: BoolArray, items: int, keep: int, *, penalty: float, met: float
+    user: IntArray,
+    item: IntArray,
+    liked: BoolArray,
+    items: int,
+    keep: int,
+    *,
+    penalty: float,
+    met: float,
+    cosine: float = 0.0,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The strongest weights of the ridge regression of likes Y on evidence X, no item on itself.
 
@@ -57,6 +71,7 @@ def regress(
         keep: K, most weights kept of an item, by size.
         penalty: above 0, in users; larger trusts rare items less.
         met: what an event counts that was not liked, 0..1.
+        cosine: share of the shrunk cosine of X and Y that is added, 0 or more.
 
     Returns:
         int32 [N, K] rows, -1 where an item has fewer neighbours; float32 [N, K] weights, 0 there, largest size first.
@@ -80,6 +95,8 @@ def regress(
         fitted = inverse @ x.T
     b = fitted @ y
     b -= inverse * (np.diag(b) / np.diag(inverse))
+    if cosine:
+        b += cosine * (x.T @ y) / (np.sqrt(np.outer((x * x).sum(0), y.sum(0))) + SHRINK)
     np.fill_diagonal(b, 0.0)
     size = np.abs(b)
     best = np.argpartition(-size, width - 1, axis=1)[:, :width]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meta import neighbours, q_network
+from meta import eras, neighbours, q_network
 from meta.adapters import named
 from meta.arrays import take
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
@@ -126,9 +126,11 @@ class Policy:
             rows = np.where(valid, candidates, 0)
             advantage = (table.e_q[rows] @ belief.taste_q[:, 0, :, None])[..., 0] + table.b_q[rows]
             v = (table.e_v[rows] @ belief.taste_v[:, 0, :, None])[..., 0] + table.b_v[rows] if slates else None
+        only = None if candidates is None else rows
         if self.spec.neighbours:
-            only = None if candidates is None else rows
             advantage = advantage + neighbours.scores(self._params, self.spec, events, inside[:, 0], only)
+        if self.spec.eras:
+            advantage = advantage + eras.scores(self._params, events.time_ms.max(axis=-1, initial=0), only)
         return v, scale * advantage, rows, valid
 
     def _scores(
@@ -155,6 +157,7 @@ def _check(checkpoint: Checkpoint) -> None:
     if features.shape != (spec.items, spec.features):
         raise PolicyError(f"catalogue is {features.shape}, the manifest says {(spec.items, spec.features)}")
     fresh = q_network.init(spec, np.random.default_rng(0)) | (neighbours.init(spec) if spec.neighbours else {})
+    fresh |= eras.init(spec) if spec.eras else {}
     expected = {name: value.shape for name, value in fresh.items()}
     for name, shape in expected.items():
         value = checkpoint.params.get(name)

@@ -26,6 +26,7 @@ class Spec:
         order: 1 or 2, order of the meta-gradient (training only).
         history: most events of a user that adaptation sees, newest kept, 1..128.
         neighbours: kept neighbours of an item in the co-occurrence memory; 0 switches it off.
+        eras: spans of time that popularity tells apart; 0 switches it off.
         discount: gamma of the return, in 0..1.
     """
 
@@ -41,6 +42,7 @@ class Spec:
     order: int = 2
     history: int = 64
     neighbours: int = 0
+    eras: int = 0
     discount: float = 0.0
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class Spec:
         for name, low, high in (
             ("items", 1, 100_000_000), ("features", 0, 100_000), ("width", 1, 1024), ("hidden", 1, 4096),
             ("tower", 0, 4096), ("steps", 0, 64), ("order", 1, 2), ("history", 1, 128), ("neighbours", 0, 10_000),
+            ("eras", 0, 10_000),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:

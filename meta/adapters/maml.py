@@ -28,23 +28,29 @@ class Maml:
     sees_session: bool = True
 
     def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
-        """Rates [steps, E], the pull to the prior per step, and the power and scale of the evidence."""
+        """Rates [steps, E], pull to the prior per step, scale and power of the evidence, what a passed item tells."""
         return evidence_params() | {
             "maml.rate": np.full((spec.steps, spec.width), 0.5413, np.float32),  # softplus(.5413) = 1
             "maml.pull": np.full((spec.steps,), -3.0, np.float32),
+            "maml.met": np.asarray(0.0, np.float32),
             "maml.evidence": np.asarray([0.5413, 0.0], np.float32),  # scale 1, power 1/2
         }
 
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
-        """U <- u - rate * (gradient / (1 + n / scale)^power + pull (u - u0))."""
+        """Step by step, u - rate * (gradient / (1 + n / scale)^power + pull (u - u0)).
+
+        `met` is learnt and starts at 0: to have met an item and passed it by says something for items like it too.
+        """
         weight, decisions = evidence(params, support)
         scale = softplus(params["maml.evidence"][0])
         power = sigmoid(params["maml.evidence"][1])
         shrink = (1.0 + decisions / scale) ** power
+        met = params["maml.met"] * (1.0 - support.seen.chosen)[:, None, :]
         u0 = prior(params, support)
         u = u0
         for step in range(spec.steps):
-            gradient = (weight * residuals(logits(u, support), support.seen)) @ support.e
+            residual = residuals(logits(u, support), support.seen) - met
+            gradient = (weight * residual) @ support.e
             if spec.order == 1:
                 gradient = stop_gradient(gradient)
             pull = softplus(params["maml.pull"][step]) * (u - u0)

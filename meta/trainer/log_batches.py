@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from meta.neighbours import recall, regress
+from meta.neighbours import MET, recall, regress, strengths
 from meta.tasks import Sequences, windows
 from meta.types import Events, FloatArray, IntArray
 
@@ -24,6 +24,7 @@ class Batch:
         open: bool [B, P + 1, A], actions that the user had not met by then.
         recalled: float32 [B, P + 1, A], the unweighted co-occurrence memory of each prefix.
         evidence: float32 [B, P + 1], what the events in each prefix count in the memory.
+        latest: int64 [B, P + 1], time of the newest event in each prefix, ms; 0 where empty.
         action: int [B], place of the event after the first prefix among the actions, -1 where it is none.
         reward: float32 [B], its reward.
     """
@@ -35,6 +36,7 @@ class Batch:
     open: npt.NDArray[np.bool_]
     recalled: npt.NDArray[np.float32]
     evidence: npt.NDArray[np.float32]
+    latest: npt.NDArray[np.int64]
     action: IntArray
     reward: npt.NDArray[np.float32]
 
@@ -43,12 +45,14 @@ class Memories:
     """Co-occurrence memories of the training users in which nobody meets their own likes.
 
     A memory that holds a user's own history knows their future; a fade learnt on it trusts it too much. So users are
-    dealt into folds, and each is served the memory of the other folds.
+    dealt into folds, and each is served the memory of the other folds. The memory that is kept also holds a share of
+    the cosine; training does without, because weights that are all positive carry popularity, which the towers would
+    undo at the price of users without events.
     """
 
     def __init__(
         self, log: Sequences, users: IntArray, actions: IntArray, keep: int, penalty: float, met: float,
-        folds: int, rng: np.random.Generator,
+        cosine: float, folds: int, rng: np.random.Generator,
     ) -> None:  # fmt: skip
         """Counts co-occurrence once a fold, and once for everybody.
 
@@ -56,7 +60,7 @@ class Memories:
             log: the log.
             users: training users.
             actions: int [A], rows of the items that take part.
-            keep, penalty, met: see `regress`.
+            keep, penalty, met, cosine: see `regress`.
             folds: 2 or more.
             rng: deals users out.
         """
@@ -65,10 +69,10 @@ class Memories:
         self.fold[users] = rng.permutation(len(users)) % folds
         self._place = np.full(log.items, -1)
         self._place[actions] = np.arange(len(actions))
-        parts = [self._count(log, users[self.fold[users] != fold], keep, penalty) for fold in range(folds)]
+        parts = [self._count(log, users[self.fold[users] != fold], keep, penalty, 0.0) for fold in range(folds)]
         self._index = np.concatenate([index for index, _ in parts])
         self._weight = np.concatenate([weight for _, weight in parts])
-        index, weight = self._count(log, users, keep, penalty)
+        index, weight = self._count(log, users, keep, penalty, cosine)
         self.index = np.full((log.items, keep), -1, np.int32)
         self.weight = np.zeros((log.items, keep), np.float32)
         self.index[actions] = np.where(index < 0, -1, actions[np.maximum(index, 0)])
@@ -84,14 +88,14 @@ class Memories:
         return flat.reshape(batch, prefixes, self._items).astype(np.float32)
 
     def _count(
-        self, log: Sequences, users: IntArray, keep: int, penalty: float
+        self, log: Sequences, users: IntArray, keep: int, penalty: float, cosine: float
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         at = log.events_of(users)
         owner = np.repeat(np.arange(len(users)), log.lengths[users])
         place = self._place[log.item[at]]
         use = place >= 0
         liked = log.reward[at][use] > 0
-        return regress(owner[use], place[use], liked, self._items, keep, penalty=penalty, met=self._met)
+        return regress(owner[use], place[use], liked, self._items, keep, penalty=penalty, met=self._met, cosine=cosine)
 
 
 def draw(
@@ -134,8 +138,8 @@ def draw(
     place[actions] = np.arange(len(actions))
     liked, open_ = _futures(log, users, skip[:, None] + prefix, place, len(actions))
     weight = liked.sum(-1)
-    inside = (np.arange(length + 1) < prefix[:, :, None]) & events.mask[:, None]
-    strength = np.where(inside, np.where(events.reward > 0, 1.0, met)[:, None], 0.0)
+    inside = ((np.arange(length + 1) < prefix[:, :, None]) & events.mask[:, None]).astype(np.float64)
+    strength = strengths({MET: met}, events.reward[:, None], inside)
     shape = (batch, prefixes + 1, len(actions))
     recalled = memories.recall(users, events.item, strength) if memories else np.zeros(shape, np.float32)
     next_event = start + prefix[:, 0]
@@ -148,6 +152,7 @@ def draw(
         open_,
         recalled,
         strength.sum(-1).astype(np.float32),
+        (inside * events.time_ms[:, None]).max(-1).astype(np.int64),
         np.where(action < len(actions), action, -1),
         log.reward[next_event],
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from meta import neighbours
+from meta import eras, neighbours
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest
 from meta.policy import Policy
@@ -48,6 +48,8 @@ class Settings:
         neighbours: kept neighbours of an item in the memory.
         penalty: of the memory's regression; the first, unless validation users prefer another.
         met: what an event counts in the memory that was not liked; the first, unless validation users prefer another.
+        cosine: share of item-kNN's cosine in the memory.
+        eras: spans of time that popularity tells apart.
         folds: of the memory, so that nobody meets their own likes in it; 1 where nothing is learnt.
         validation, test: shares of the users.
     """
@@ -79,6 +81,8 @@ class Settings:
     neighbours: int = 100
     penalty: tuple[float, ...] = (400.0,)
     met: tuple[float, ...] = (0.5, 0.0)
+    cosine: float = 0.2
+    eras: int = 90
     folds: int = 5
     validation: float = 0.15
     test: float = 0.2
@@ -101,19 +105,26 @@ class Learner:
         spec = Spec(
             items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, item_ids=True,
             slate="independent", adapter=adapter, steps=how.steps, history=how.history,
-            neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount,
+            neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount, eras=how.eras,
         )  # fmt: skip
         self.manifest = Manifest(spec)
         self._memories = (
-            Memories(log, users, self._actions, spec.neighbours, how.penalty[0], how.met[0], how.folds, rng)
+            Memories(log, users, self._actions, spec.neighbours, how.penalty[0], how.met[0], how.cosine, how.folds, rng)
             if spec.neighbours
             else None
         )
-        self._fixed = neighbours.init(spec, how.met[0])
+        self._fixed = neighbours.init(spec, how.met[0]) if spec.neighbours else {}
         start = initial(spec, likes, self._actions, rng)
         if self._memories:
             start[neighbours.FADE] = self._fixed[neighbours.FADE]
             self._fixed |= {neighbours.INDEX: self._memories.index, neighbours.WEIGHT: self._memories.weight}
+        if spec.eras:
+            at = log.events_of(users)
+            at = at[log.reward[at] > 0]
+            start[eras.GAIN] = eras.init(spec)[eras.GAIN]
+            self._fixed |= eras.fit(log.item[at], log.time_ms[at], log.items, spec.eras)
+        told = (eras.LEVEL, eras.TOTAL, eras.CLOCK) if spec.eras else ()
+        self._constants = {name: torch.from_numpy(self._fixed[name]) for name in told}
         self._params = {name: torch.tensor(value, requires_grad=True) for name, value in start.items()}
         self._target = {name: value.detach().clone() for name, value in self._params.items()}
         self._average = {name: value.detach().clone() for name, value in self._params.items()}
@@ -130,7 +141,14 @@ class Learner:
         )  # fmt: skip
         rows = torch.from_numpy(self._actions)
         loss, td_loss = losses(
-            self._dropped(), self._target, self.manifest.spec, self._features, rows, batch, how.power, how.discount
+            self._dropped(),
+            self._target | self._constants,
+            self.manifest.spec,
+            self._features,
+            rows,
+            batch,
+            how.power,
+            how.discount,
         )
         self.loss, self.td_loss = loss.item(), td_loss.item()
         if not math.isfinite(self.loss + self.td_loss):
@@ -161,7 +179,7 @@ class Learner:
         """The parameters with some of the choice tower's id embeddings switched off."""
         name, rate = "item.v.id", self._how.dropout
         kept = torch.rand(self._params[name].shape, generator=self._noise) >= rate
-        return self._params | {name: self._params[name] * kept / (1.0 - rate)}
+        return self._params | self._constants | {name: self._params[name] * kept / (1.0 - rate)}
 
 
 def optimiser(params: Tensors, how: Settings) -> torch.optim.AdamW:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from meta import neighbours, q_network
+from meta import eras, neighbours, q_network
 from meta.spec import Spec
 from meta.td import double_q_target, huber
 from meta.trainer.log_batches import Batch
@@ -34,6 +34,7 @@ def initial(spec: Spec, likes: FloatArray, actions: IntArray, rng: np.random.Gen
             params[name] = (std * rng.standard_normal(params[name].shape)).astype(np.float32)
         params[f"item.{head}.id"][rare] = 0.0
     params["item.q.id_bias"] = (np.log1p(likes) - 2.0 * rare).astype(np.float32)
+    params["prior"] = np.zeros(spec.width, np.float32)  # nobody known: popularity itself
     params["advantage.log_scale"] = np.asarray(-3.0, np.float32)  # rewards are in 0..1, logits in 0..8
     if "maml.met" in params:
         params["maml.met"] = np.asarray(0.3, np.float32)  # in a log of choices, to meet an item is a choice too
@@ -101,4 +102,8 @@ def evaluate(
     if spec.neighbours:
         fade = neighbours.fade(params, torch.from_numpy(batch.evidence[:, some]))
         advantage = advantage + fade[..., None] * torch.from_numpy(batch.recalled[:, some])
+    if spec.eras:
+        latest = torch.from_numpy(batch.latest[:, some])
+        level = params[eras.LEVEL][:, actions][eras.place(params, latest)]
+        advantage = advantage + eras.term(params, level, params[eras.TOTAL][actions], latest)
     return belief.value, advantage

@@ -62,7 +62,7 @@ def test_the_memory_is_silent_without_evidence() -> None:
     assert 0.0 == float(fade(params, np.float32(0)))
 
 
-def test_an_event_that_was_not_liked_counts_half() -> None:
-    """Strength is 1 where chosen, `met` where not, 0 outside."""
+def test_an_event_that_was_not_liked_counts_less_and_less() -> None:
+    """Strength is 1 where chosen, 0 outside, and `met` * 8 / (8 + events) where not chosen: .5 * 8 / 10 of two."""
     params = init(Spec(items=3, features=0, neighbours=1), met=0.5)
-    assert [1.0, 0.5, 0.0] == strengths(params, np.array([0.2, 0.0, 1.0]), np.array([1.0, 1.0, 0.0])).tolist()
+    assert [1.0, 0.4, 0.0] == strengths(params, np.array([0.2, 0.0, 1.0]), np.array([1.0, 1.0, 0.0])).tolist()

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
+from meta import eras  # noqa: E402  # after the skip
 from meta.catalogue import Catalogue  # noqa: E402  # after the skip
 from meta.coldstart import by_policy, by_scores, curve, queries  # noqa: E402
 from meta.dataset import DataError, Interactions  # noqa: E402
@@ -48,7 +49,8 @@ def _tiny() -> Sequences:
     """User 0 likes 0, 1, 3 and not 2, in that order; users 1 and 2 like 0 and 2."""
     return Sequences(
         np.array([0, 4, 6, 8]), np.array([0, 1, 2, 3, 0, 2, 0, 2], np.int32),
-        np.array([1, 1, 0, 1, 1, 1, 1, 1], np.float32), np.zeros(8, np.int64), ("a", "b", "c"), items=5,
+        np.array([1, 1, 0, 1, 1, 1, 1, 1], np.float32), np.array([10, 20, 30, 40, 0, 0, 0, 0]), ("a", "b", "c"),
+        items=5,
     )  # fmt: skip
 
 
@@ -65,7 +67,8 @@ def test_a_batch_splits_past_from_future() -> None:
         assert len(future[n]) == batch.weight[0, p]
         assert 1.0 == pytest.approx(batch.liked[0, p].sum())
         assert list(range(n, 5)) == np.flatnonzero(batch.open[0, p]).tolist()
-        assert [0.0, 1.0, 2.0, 2.5][n] == batch.evidence[0, p]
+        assert [0.0, 1.0, 2.0, pytest.approx(2 + 0.5 * 8 / 11)][n] == batch.evidence[0, p]
+        assert [0, 10, 20, 30][n] == batch.latest[0, p]
 
 
 def test_the_last_prefix_is_the_next_state() -> None:
@@ -85,7 +88,7 @@ def test_the_last_prefix_is_the_next_state() -> None:
 def test_nobody_meets_their_own_likes_in_the_memory() -> None:
     """Items 1 and 3 go together for user 0 alone: the kept memory knows, the one that user 0 is trained on does not."""
     users = np.arange(3)
-    memories = Memories(_tiny(), users, np.arange(5), 4, 1.0, 0.5, 3, np.random.default_rng(0))
+    memories = Memories(_tiny(), users, np.arange(5), 4, 1.0, 0.5, 0.0, 3, np.random.default_rng(0))
     assert 3 in memories.index[1]
     recalled = memories.recall(np.array([0]), np.array([[1]]), np.ones((1, 1, 1)))
     assert 0.0 == np.abs(recalled).sum()
@@ -101,6 +104,7 @@ def test_a_network_without_opinion_has_the_entropy_of_a_uniform_draw() -> None:
     spec, actions = learner.manifest.spec, np.arange(60)
     start = initial(spec, table.positives(np.arange(80)), actions, np.random.default_rng(0))
     zero = {name: torch.zeros(value.shape) for name, value in start.items()}
+    zero |= {name: torch.from_numpy(value) for name, value in eras.init(spec).items()}
     zero["neighbours.fade"] = torch.full((2,), -50.0)
     batch = draw(
         table, np.arange(8), actions, None, np.random.default_rng(0), prefixes=1, length=20, short=20, from_start=1.0,
