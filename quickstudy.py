@@ -233,11 +233,14 @@ def follow(progress: Iterable[Any], label: str) -> None:
 
 def show_table(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Prints rows under the names of the first one's columns."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     rows = list(rows)
-    table = Table(*[str(name) for name in rows[0]], title=title)
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for name in rows[0]:
+        table.add_column(str(name), overflow="fold")
     for row in rows:
         table.add_row(*[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()])
     Console().print(table)
