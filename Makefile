@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench protos lock clean
+.PHONY: setup demo test check bench bench-demo bench-coldstart bench-serve protos lock clean
 
 setup: $(READY)
 
@@ -27,10 +27,21 @@ check: $(READY)  ## lint, types, import rules, protos
 	$(BIN)/buf lint
 	$(BIN)/python -m protos.generate --check
 
-bench: bench-serve bench-coldstart  ## all benchmarks; each writes benchmarks/results/NAME.json
+MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench-%: $(READY)
-	$(BIN)/quickstudy bench $*
+bench: bench-demo bench-coldstart bench-serve  ## all benchmarks; each writes benchmarks/results/NAME.json
+
+bench-demo: $(READY)
+	$(BIN)/quickstudy bench demo
+
+bench-coldstart: $(READY)
+	$(BIN)/quickstudy bench coldstart --movielens $(MOVIELENS)
+
+bench-serve: $(READY) runs/films
+	$(BIN)/quickstudy bench serve --policy runs/films
+
+runs/films:
+	$(BIN)/quickstudy train --movielens $(MOVIELENS) --out runs/films
 
 protos: $(READY)  ## regenerate the stubs beside the .proto files
 	$(BIN)/python -m protos.generate
