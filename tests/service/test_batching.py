@@ -97,3 +97,25 @@ async def test_nobody_is_left_waiting() -> None:
     forgot = await asyncio.gather(*(forgetful.submit(name, 1) for name in "ab"), return_exceptions=True)
     assert [str(error) for error in failed] == ["broken", "broken"]
     assert [str(reply) for reply in forgot] == ["a", "the batch ended without a reply"]
+
+
+async def test_at_most_two_batches_run_at_once() -> None:
+    """While two batches wait, later requests gather and then share one batch."""
+    gate, batches = asyncio.Event(), []
+
+    async def run(jobs: list[Job[str, str]]) -> None:
+        batches.append([job.request for job in jobs])
+        await gate.wait()
+        for job in jobs:
+            job.reply.set_result(job.request)
+
+    batcher = Batcher(run)
+    calls = []
+    for name in "abcd":
+        calls.append(asyncio.ensure_future(batcher.submit(name, 1)))
+        for _ in range(3):  # each in a turn of its own
+            await asyncio.sleep(0)
+    assert batches == [["a"], ["b"]]
+    gate.set()
+    assert await asyncio.gather(*calls) == ["a", "b", "c", "d"]
+    assert batches == [["a"], ["b"], ["c", "d"]]
