@@ -1,13 +1,12 @@
 """One adapted copy a user against the recommenders one would otherwise deploy, for users never seen in training.
 
-`run` trains the default adapter on several user splits and compares it with peers that were tuned on the same
-validation users and then, like it, refitted with them. `judge` does so for one policy on its own held-out users.
+`run` trains the default adapter on three user splits, in which every user is judged once, and compares it with peers
+that were tuned on the same validation users and then, like it, refitted with them. `judge` does so for one policy on its own held-out users.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,20 @@ from meta.policy import Policy
 from meta.tasks import sequences, split_users
 from meta.types import IntArray
 
-SPLITS = (301, 302, 303)
-"""Seeds of the user splits of the published table; no setting was chosen on them."""
+SEED, FOLDS = 401, 3
+"""Seed and number of the user splits of the published table; no setting was chosen on them."""
 CONTROLS = ("random",)
 
 
 def run(
-    movielens: Path, out: Path = RESULTS / "coldstart.json", splits: Sequence[int] = SPLITS, adapter: str = "maml"
+    movielens: Path, out: Path = RESULTS / "coldstart.json", seed: int = SEED, adapter: str = "maml"
 ) -> dict[str, Any]:
     """Train and compare on every split, write the pooled table with its claims, and return it.
 
     Args:
         movielens: a MovieLens folder.
         out: the JSON file.
-        splits: seeds of user splits.
+        seed: deals the users out.
         adapter: a key of `meta.adapters.ADAPTERS`.
     """
     from meta.trainer import logs
@@ -46,9 +45,12 @@ def run(
     log, catalogue = read_movielens(movielens)
     parts = []
     with tempfile.TemporaryDirectory() as scratch:
-        for seed in splits:
-            folder = Path(scratch) / str(seed)
-            for _ in logs.train(log, catalogue, folder, adapter=adapter, seed=seed, git_revision=git_revision()):
+        for fold in range(FOLDS):
+            folder = Path(scratch) / str(fold)
+            how = logs.Settings(test=1 / FOLDS, fold=fold)
+            for _ in logs.train(
+                log, catalogue, folder, adapter=adapter, seed=seed, settings=how, git_revision=git_revision()
+            ):
                 pass
             parts.append(_compare(Policy.load(folder), log, catalogue, peers=True))
     users = np.concatenate([part.users for part in parts])
@@ -59,7 +61,7 @@ def run(
     told = _tell(adapter, users, curves)
     return write(
         out, command=f"quickstudy bench coldstart --movielens {movielens.name}", rows=told.pop("rows"),
-        claims=_claims(adapter, told, curves), splits=list(splits), users=len(users), **told,
+        claims=_claims(adapter, told, curves), seed=seed, folds=FOLDS, users=len(users), **told,
         peers=[part.chosen for part in parts], exposure=[part.exposure for part in parts],
     )  # fmt: skip
 

@@ -70,7 +70,7 @@ def sequences(interactions: Interactions, items: int) -> Sequences:
     )
 
 
-def split_users(users: int, seed: int, validation: float = 0.15, test: float = 0.2) -> Split:
+def split_users(users: int, seed: int, validation: float = 0.15, test: float = 0.2, fold: int = 0) -> Split:
     """Deal users out by seed: the same seed gives the same split wherever it is computed.
 
     Args:
@@ -78,8 +78,9 @@ def split_users(users: int, seed: int, validation: float = 0.15, test: float = 0
         seed: of the permutation.
         validation: share of users on which settings and the stopping point are chosen.
         test: share of users on which nothing is chosen.
+        fold: which such share: those of folds 0, 1, ... have no user in common as long as they fit.
     """
-    order = np.random.default_rng(seed).permutation(users)
+    order = np.roll(np.random.default_rng(seed).permutation(users), -fold * int(test * users))
     first, second = int(test * users), int(test * users) + int(validation * users)
     return Split(np.sort(order[second:]), np.sort(order[first:second]), np.sort(order[:first]))
 

@@ -51,7 +51,7 @@ class Settings:
         cosine: share of item-kNN's cosine in the memory.
         eras: spans of time that popularity tells apart.
         folds: of the memory, so that nobody meets their own likes in it; 1 where nothing is learnt.
-        validation, test: shares of the users.
+        validation, test, fold: see `split_users`.
     """
 
     iterations: int = 200
@@ -81,11 +81,12 @@ class Settings:
     neighbours: int = 100
     penalty: tuple[float, ...] = (400.0,)
     met: tuple[float, ...] = (0.5, 0.0)
-    cosine: float = 0.2
+    cosine: float = 0.15
     eras: int = 90
     folds: int = 5
     validation: float = 0.15
     test: float = 0.2
+    fold: int = 0
 
 
 class Learner:

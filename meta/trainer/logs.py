@@ -84,7 +84,7 @@ def train(
     """
     how = settings or Settings()
     log = sequences(interactions, len(catalogue))
-    split = split_users(len(log.users), seed, how.validation, how.test)
+    split = split_users(len(log.users), seed, how.validation, how.test, how.fold)
     asked = queries(log, split.validation)
     _check(log, split, asked, interactions.name)
     how = _with_best_memory(log, catalogue, split, asked, adapter, how)
@@ -113,7 +113,7 @@ def train(
         "users": len(everybody),
         "events": int(log.lengths[everybody].sum()),
         "seed": seed,
-        "split": {"seed": seed, "validation": how.validation, "test": how.test},
+        "split": {"seed": seed, "validation": how.validation, "test": how.test, "fold": how.fold},
         "settings": asdict(how),
     }
     metrics = {f"validation_ndcg_at_{k}": float(value) for k, value in zip(KS, curve_at, strict=True)}

@@ -47,3 +47,10 @@ def test_a_split_is_decided_by_its_seed_and_deals_out_everybody() -> None:
     assert list(range(100)) == sorted([*split.train, *split.validation, *split.test])
     assert split.test.tolist() == again.test.tolist()
     assert split.test.tolist() != other.test.tolist()
+
+
+def test_folds_judge_every_user_once() -> None:
+    """Three folds of a third each have no test user in common and together hold everybody."""
+    folds = [split_users(99, 7, test=1 / 3, fold=fold) for fold in range(3)]
+    assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(99))
+    assert all(len(fold.train) + len(fold.validation) + len(fold.test) == 99 for fold in folds)
