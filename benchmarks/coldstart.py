@@ -1,8 +1,8 @@
 """One adapted copy a user against the recommenders one would otherwise deploy, for users never seen in training.
 
 `run` trains the default adapter on three user splits, in which every user is judged once, and compares it with peers
-that were tuned on the same validation users and then, like it, refitted with them. `judge` does so for one policy on its
-own held-out users.
+that were tuned on the same validation users and then, like it, refitted with them. `judge` does so for one policy, on
+its own held-out users.
 """
 
 from __future__ import annotations
