@@ -16,7 +16,7 @@ USERS, EVENTS = 1_000, 50
 
 async def test_a_user_with_50_events_costs_at_most_1800_bytes(tmp_path: Path) -> None:
     """1,000 users with 50 events and a cached copy take at most 1.8 kB each, keys and expiry included."""
-    server = start_server(make_policy(tmp_path / "p", width=32), tmp_path / "data", STORE_HISTORY_CAP="64")
+    server = start_server(make_policy(tmp_path / "p", width=48), tmp_path / "data", STORE_HISTORY_CAP="64")
     redis = connect(EmbeddedStore(tmp_path / "data").url)
     empty = (await redis.info("memory"))["used_memory_dataset"]
     async with Client(server.target) as client:
