@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -162,6 +163,7 @@ def bench_demo(seed: Seed = 0) -> None:
 
         result = story.run(Path(out), users=200, retrain=True, seed=seed, command="quickstudy bench demo")
         keep(RESULTS / "demo.json", result)
+        shutil.copyfile(Path(out) / "curve.png", RESULTS / "demo.png")
         show_claims(result)
 
 
@@ -180,8 +182,12 @@ def bench_coldstart(movielens: Annotated[Path, typer.Option(help="A MovieLens fo
     """The default adapter beside tuned peers on user splits that no setting was chosen on."""
     with clear_errors():
         from benchmarks import coldstart as measure
+        from benchmarks import curve
+        from benchmarks.report import RESULTS
 
-        show_claims(measure.run(movielens))
+        result = measure.run(movielens)
+        curve.draw(result, RESULTS / "coldstart.png")
+        show_claims(result)
 
 
 @app.command()
@@ -227,8 +233,8 @@ def follow(progress: Iterable[Any], label: str) -> None:
         for metrics in progress:
             values = dataclasses.asdict(metrics)
             done, total = values.pop("iteration"), values.pop("iterations")
-            figures = "  ".join(f"{name} {value:.3f}" for name, value in values.items() if isinstance(value, float))
-            bar.update(task, completed=done, total=total, figures=figures)
+            floats = [f"{name} {value:.3f}" for name, value in values.items() if isinstance(value, float)]
+            bar.update(task, completed=done, total=total, figures="  ".join(floats[:2]))
 
 
 def show_table(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
