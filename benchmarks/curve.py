@@ -21,7 +21,8 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     at = range(len(result["ks"]))
-    for place, (name, figures) in enumerate(result["ndcg_at_10"].items()):
+    shown = [(name, figures) for name, figures in result["ndcg_at_10"].items() if name != "random"]  # far below
+    for place, (name, figures) in enumerate(shown):
         mean = [each["mean"] for each in figures]
         ours = place == 0
         (line,) = axes.plot(at, mean, label=name, linewidth=2.5 if ours else 1.0, zorder=3 if ours else 2, marker=".")
