@@ -81,6 +81,9 @@ def train(
             from meta.trainer import logs
 
             log, catalogue = read_log(interactions, items, movielens)
+            typer.echo(f"{len(log):,} events of {len(log.users):,} users, {len(catalogue):,} items")
+            for column in catalogue.columns:
+                typer.echo(f"item column {column.name}: {column.kind}, {column.width} features")
             progress = logs.train(log, catalogue, out, adapter=adapter, seed=seed, git_revision=git_revision())
         follow(progress, f"training {adapter}")
         typer.echo(f"policy written to {out}")
