@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-# One BLAS thread, before numpy loads: a .06 ms product takes 8 ms where threads fight for busy cores.
+# One BLAS thread, before numpy loads: small products are far slower where threads fight for busy cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 

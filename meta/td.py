@@ -51,21 +51,3 @@ def lambda_returns(r_t: Array, discount_t: Array, v_t: Array, mix: float) -> Arr
         later = r_t[:, t] + discount_t[:, t] * ((1.0 - mix) * v_t[:, t] + mix * later)
         returns.append(later)
     return stop_gradient(xp.stack(returns[::-1], axis=1))
-
-
-def conservative(q: Array, a: Array, valid: Array, temperature: float = 1.0) -> Array:
-    """Temperature * logsumexp(Q / temperature) - Q(a): CQL(H) (Kumar et al. 2020, eq. 4).
-
-    Over a catalogue and divided by its temperature this is the softmax cross-entropy of a sequence recommender.
-
-    Args:
-        q: float [..., C], values.
-        a: int [...], logged actions.
-        valid: bool [..., C], available actions.
-        temperature: above 0, in units of Q.
-    """
-    xp = namespace(q)
-    scaled = xp.where(valid, q / temperature, -xp.inf)
-    peak = stop_gradient(xp.max(scaled, axis=-1, keepdims=True))
-    total = xp.log(xp.sum(xp.exp(scaled - peak), axis=-1)) + peak[..., 0]
-    return temperature * total - take(q, a[..., None])[..., 0]

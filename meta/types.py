@@ -22,8 +22,6 @@ IntArray = npt.NDArray[np.integer[Any]]
 FloatArray = npt.NDArray[np.floating[Any]]
 BoolArray = npt.NDArray[np.bool_]
 
-HOUR_MS = 3_600_000
-
 
 @dataclass(frozen=True, slots=True)
 class Events:

@@ -66,6 +66,7 @@ def losses(
     open_ = torch.from_numpy(batch.open)
     later = torch.log_softmax(advantage[:, :-1].masked_fill(~open_[:, :-1], -1e9), -1)
     weight = torch.from_numpy(batch.weight) ** power * torch.from_numpy(batch.weight > 0)
+    # CQL(H) (Kumar et al. 2020, eq. 4) at the scale of the advantage: logsumexp over what is open minus the liked.
     entropy = -(torch.from_numpy(batch.liked) * later).sum(-1)
     loss = (weight * entropy).sum() / weight.sum().clamp(min=1.0)
     scale = params["advantage.log_scale"].exp()

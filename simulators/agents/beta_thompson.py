@@ -13,7 +13,7 @@ class BetaThompson:
     """A Beta posterior of the click rate of each topic for each user (Thompson 1933; Chapelle & Li 2011).
 
     An item is ranked by a draw from its topic's posterior times its quality. A slate is one trial of each topic in it;
-    counting every item without a click against its topic costs .04 clicks a step, as only one can be clicked. Features
+    counting every item without a click against its topic does worse, as only one can be clicked. Features
     must be a topic one-hot and then the quality.
 
     Args:

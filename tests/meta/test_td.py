@@ -39,14 +39,6 @@ def test_a_terminated_episode_is_not_bootstrapped() -> None:
     np.testing.assert_allclose(returns, [[2.0, 2.0]])
 
 
-def test_conservative_term_is_cross_entropy_over_what_was_available() -> None:
-    """At temperature 1 it equals torch's cross-entropy with the unavailable action left out."""
-    q = torch.tensor([[1.0, 2.0, 50.0], [0.0, -1.0, 3.0]])
-    valid = torch.tensor([[True, True, False], [True, True, False]])
-    expected = torch.nn.functional.cross_entropy(q[:, :2], torch.tensor([0, 1]), reduction="none")
-    np.testing.assert_allclose(td.conservative(q, torch.tensor([0, 1]), valid).numpy(), expected.numpy(), rtol=1e-6)
-
-
 def test_no_gradient_flows_through_a_target() -> None:
     """Targets are constants to autograd."""
     q = torch.ones(1, 2, requires_grad=True)
