@@ -1,10 +1,11 @@
 """The cold-start curve: how well users are ranked for who were never seen in training, after k = 0, 1, 2, ... events.
 
 Protocol. A user takes part who has more than 20 events and likes an item after the 20th. The query is the same at every
-k: the items liked after the 20th event. The support is the first k events in time order. The whole catalogue is ranked
-without the user's first 20 items, at every k and for every ranker, so that curves differ only by what was learnt from
-the support. NDCG@10 has binary gains. Rankers are compared paired over users; intervals come from a bootstrap over
-users, each drawn with all their appearances in several splits.
+k: the items liked after the 20th event. The support is the first k events in time order; the request after k events
+comes at the time of the (k+1)-th. The whole catalogue is ranked without the user's first 20 items, at every k and for
+every ranker, so that curves differ only by what was learnt from the support, and by the clock. NDCG@10 has binary
+gains. Rankers are compared paired over users; intervals come from a bootstrap over users, each drawn with all their
+appearances in several splits.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ import numpy.typing as npt
 
 from meta.policy import Policy
 from meta.tasks import Sequences, windows
-from meta.types import BoolArray, Events, FloatArray, IntArray
+from meta.types import Events, FloatArray, IntArray
 
 KS = (0, 1, 2, 3, 5, 10, 20)
 FIRST = 20
 """Events of a user that may be support; what comes after is query."""
 TOP = 10
 
-Ranker = Callable[[Events, IntArray], IntArray]
-"""Histories [B, T] and rows never to be shown [B, X] -> the best rows int [B, TOP], best first."""
-Scorer = Callable[[IntArray, FloatArray, BoolArray], FloatArray]
-"""Items [B, T], rewards [B, T] and mask [B, T] of a support -> a finite score of every item [B, N]."""
+Ranker = Callable[[Events, IntArray, IntArray], IntArray]
+"""Histories [B, T], times of the requests in ms [B] and rows never to be shown [B, X] -> the best rows int [B, TOP]."""
+Scorer = Callable[[Events, IntArray], FloatArray]
+"""Histories [B, T] and times of the requests in ms [B] -> a finite score of every item [B, N]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,14 @@ class Queries:
     Args:
         users: int [B], user indices in the log.
         events: their first 20 events [B, 20].
+        now_ms: int64 [B, 21], when each user asks after k = 0..20 events: at the time of their next one.
         relevant: the rows that each liked later, without the first 20.
         items: N, size of the catalogue.
     """
 
     users: IntArray
     events: Events
+    now_ms: IntArray
     relevant: tuple[IntArray, ...]
     items: int
 
@@ -81,7 +84,8 @@ def queries(log: Sequences, users: IntArray) -> Queries:
             relevant.append(liked)
     index = np.asarray(chosen, np.int64)
     start = log.offsets[index]
-    return Queries(index, windows(log, start, start + FIRST, FIRST), tuple(relevant), log.items)
+    now_ms = log.time_ms[start[:, None] + np.arange(FIRST + 1)]
+    return Queries(index, windows(log, start, start + FIRST, FIRST), now_ms, tuple(relevant), log.items)
 
 
 def head(events: Events, k: int) -> Events:
@@ -98,7 +102,7 @@ def head(events: Events, k: int) -> Events:
 
 def curve(ranker: Ranker, asked: Queries, ks: Sequence[int] = KS) -> Curve:
     """Rank for every user at every k."""
-    shown = np.stack([ranker(head(asked.events, k), asked.events.item) for k in ks], axis=1)
+    shown = np.stack([ranker(head(asked.events, k), asked.now_ms[:, k], asked.events.item) for k in ks], axis=1)
     gains = np.stack([ndcg(shown[:, j], asked.relevant) for j in range(len(ks))], axis=1)
     return Curve(gains, shown)
 
@@ -121,8 +125,8 @@ def ndcg(shown: IntArray, relevant: Sequence[IntArray]) -> npt.NDArray[np.float6
 def by_scores(scorer: Scorer, top: int = TOP) -> Ranker:
     """The ranker that shows what a scorer puts first; ties in an order that has nothing to do with the catalogue's."""
 
-    def rank(events: Events, excluded: IntArray) -> IntArray:
-        scores = np.array(scorer(events.item, events.reward, events.mask))
+    def rank(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
+        scores = np.array(scorer(events, now_ms))
         if not np.isfinite(scores).all():
             raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} that are not")
         user, slot = np.nonzero(excluded >= 0)
@@ -142,7 +146,7 @@ def by_scores(scorer: Scorer, top: int = TOP) -> Ranker:
 def by_policy(policy: Policy) -> Ranker:
     """The ranker that a policy is in service: each user's copy adapted, the whole catalogue ranked greedily."""
 
-    def rank(events: Events, excluded: IntArray) -> IntArray:
+    def rank(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
         users = events.users
         ranking = policy.rank(
             policy.adapt(events).u,

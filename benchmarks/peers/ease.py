@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.peers.likes import Matrix, of_supports
 from meta.coldstart import Scorer
-from meta.types import BoolArray, FloatArray, IntArray
+from meta.types import Events, FloatArray, IntArray
 
 
 def weights(likes: Matrix, penalty: float) -> FloatArray:
@@ -34,9 +34,9 @@ def ease(likes: Matrix, penalty: float) -> Scorer:
     alive = np.flatnonzero(likes.any(0))
     b = weights(likes[:, alive], penalty)
 
-    def score(rows: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
-        out = np.zeros((len(rows), items), np.float32)
-        out[:, alive] = of_supports(rows, rewards, mask, items)[:, alive] @ b
+    def score(events: Events, now_ms: IntArray) -> FloatArray:
+        out = np.zeros((events.users, items), np.float32)
+        out[:, alive] = of_supports(events, items)[:, alive] @ b
         return out
 
     return score

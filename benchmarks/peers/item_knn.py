@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.peers.likes import Matrix, of_supports
 from meta.coldstart import Scorer
-from meta.types import BoolArray, FloatArray, IntArray
+from meta.types import Events, FloatArray, IntArray
 
 
 def item_knn(likes: Matrix, keep: int, shrink: float) -> Scorer:
@@ -21,9 +21,9 @@ def item_knn(likes: Matrix, keep: int, shrink: float) -> Scorer:
         bar = -np.partition(-close, keep - 1, axis=1)[:, keep - 1]
         close[close < bar[:, None]] = 0.0
 
-    def score(rows: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
-        out = np.zeros((len(rows), items), np.float32)
-        out[:, alive] = of_supports(rows, rewards, mask, items)[:, alive] @ close
+    def score(events: Events, now_ms: IntArray) -> FloatArray:
+        out = np.zeros((events.users, items), np.float32)
+        out[:, alive] = of_supports(events, items)[:, alive] @ close
         return out
 
     return score

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meta.tasks import Sequences
-from meta.types import BoolArray, FloatArray, IntArray
+from meta.types import Events, IntArray
 
 Matrix = npt.NDArray[np.float32]
 
@@ -20,9 +20,9 @@ def of_users(log: Sequences, users: IntArray) -> Matrix:
     return likes
 
 
-def of_supports(items: IntArray, rewards: FloatArray, mask: BoolArray, catalogue: int) -> Matrix:
-    """Return float32 [B, N], 1 where an item is liked in the support [B, T]."""
-    likes = np.zeros((len(items), catalogue), np.float32)
-    user, event = np.nonzero(mask & (rewards > 0))
-    likes[user, items[user, event]] = 1.0
+def of_supports(events: Events, items: int) -> Matrix:
+    """Return float32 [B, N], 1 where an item is liked in the histories [B, T]."""
+    likes = np.zeros((events.users, items), np.float32)
+    user, event = np.nonzero(events.mask & (events.reward > 0))
+    likes[user, events.item[user, event]] = 1.0
     return likes

@@ -17,8 +17,8 @@ from benchmarks.peers.ials import ials
 from benchmarks.peers.item_knn import item_knn
 from benchmarks.peers.likes import Matrix
 from benchmarks.peers.popularity import chance, popularity
-from meta.coldstart import Queries, Scorer, by_scores, curve, head
-from meta.types import BoolArray, FloatArray, IntArray
+from meta.coldstart import Queries, Scorer, by_scores, curve
+from meta.types import Events, FloatArray, IntArray
 
 Fit = Callable[[Matrix], Scorer]
 
@@ -93,9 +93,9 @@ def standardise(scores: FloatArray) -> FloatArray:
 
 
 def _raw(scorer: Scorer, count: FloatArray) -> Scorer:
-    def score(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
-        informed = np.asarray(mask & (rewards > 0)).any(1, keepdims=True)
-        return np.where(informed, scorer(items, rewards, mask), count)
+    def score(events: Events, now_ms: IntArray) -> FloatArray:
+        informed = np.asarray(events.mask & (events.reward > 0)).any(1, keepdims=True)
+        return np.where(informed, scorer(events, now_ms), count)
 
     return score
 
@@ -103,8 +103,8 @@ def _raw(scorer: Scorer, count: FloatArray) -> Scorer:
 def _blend(scorer: Scorer, count: FloatArray, *, log: bool, weight: float, by_user: bool) -> Scorer:
     prior = standardise(np.log1p(count)[None] if log else count[None])
 
-    def score(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
-        own = scorer(items, rewards, mask)
+    def score(events: Events, now_ms: IntArray) -> FloatArray:
+        own = scorer(events, now_ms)
         blended: FloatArray = prior + weight * (standardise(own) if by_user else own)
         return blended
 
@@ -123,11 +123,10 @@ def _remember(scorer: Scorer, asked: Queries) -> Scorer:
     """The same scores for validation users, each support length scored once."""
     known: dict[int, FloatArray] = {}
 
-    def score(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
-        k = items.shape[1]
+    def score(events: Events, now_ms: IntArray) -> FloatArray:
+        k = int(events.length.max())
         if k not in known:
-            events = head(asked.events, k)
-            known[k] = scorer(events.item, events.reward, events.mask)
+            known[k] = scorer(events, now_ms)
         return known[k]
 
     return score

@@ -10,12 +10,23 @@ from benchmarks.peers.popularity import chance, popularity
 from benchmarks.peers.tuning import FAMILIES, JOINS, standardise, tuned
 from meta.coldstart import Queries, queries
 from meta.tasks import Sequences
+from meta.types import Events
 
 LIKES = np.array([[1, 1, 0], [1, 0, 0]], np.float32)
-ONE = (np.array([[0]]), np.array([[1.0]]), np.array([[True]]))
-"""A support of one liked item, row 0."""
-NONE = (np.array([[0]]), np.array([[0.0]]), np.array([[True]]))
-"""A support of one item that was not liked."""
+
+
+def _history(*items: int, reward: float = 1.0) -> Events:
+    """One user who met some items, row -1 being unknown."""
+    item = np.array([items])
+    nothing = np.zeros_like(item)
+    return Events(item, np.full(item.shape, reward), nothing + np.arange(len(items)), item >= 0, np.array([1]), nothing)
+
+
+NOW = np.zeros(1, np.int64)
+ONE = (_history(0), NOW)
+"""A user who liked row 0, and the time of the request."""
+NONE = (_history(0, reward=0.0), NOW)
+"""A user who met row 0 and did not like it."""
 
 
 def _groups() -> tuple[Sequences, Queries]:
@@ -71,14 +82,14 @@ def test_ials_folds_new_users_into_their_group() -> None:
 
     log, _ = _groups()
     scorer = ials(of_users(log, np.arange(20)), factors=4, penalty=1.0, alpha=1.0)
-    score = scorer(np.array([[20, 25, 30]]), np.ones((1, 3)), np.ones((1, 3), bool))[0]
+    score = scorer(_history(20, 25, 30), NOW)[0]
     assert score[20:].min() > score[:20].max()
 
 
 def test_supports_keep_likes_only() -> None:
     """Padding, unknown items and low ratings are no likes."""
-    likes = of_supports(np.array([[2, 1, -1]]), np.array([[1.0, 0.0, 1.0]]), np.array([[True, True, False]]), 3)
-    assert [[0.0, 0.0, 1.0]] == likes.tolist()
+    assert [[0.0, 0.0, 1.0]] == of_supports(_history(2, -1), 3).tolist()
+    assert [[0.0, 0.0, 0.0]] == of_supports(_history(1, reward=0.0), 3).tolist()
 
 
 def test_raw_peers_fall_back_to_popularity() -> None:

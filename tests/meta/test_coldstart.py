@@ -7,7 +7,7 @@ import pytest
 
 from meta.coldstart import by_scores, curve, exposure, head, interval, ndcg, queries
 from meta.tasks import Sequences
-from meta.types import BoolArray, FloatArray, IntArray
+from meta.types import Events, FloatArray, IntArray
 
 
 def _log() -> Sequences:
@@ -16,7 +16,7 @@ def _log() -> Sequences:
     item = np.concatenate([np.arange(22), np.arange(20), np.arange(21), [*range(20), 5]]).astype(np.int32)
     reward = np.ones(len(item), np.float32)
     reward[22 + 20 + 20] = 0
-    return Sequences(np.cumsum([0, *lengths]), item, reward, np.zeros(len(item), np.int64), tuple("abcd"), items=30)
+    return Sequences(np.cumsum([0, *lengths]), item, reward, 100 + np.arange(len(item)), tuple("abcd"), items=30)
 
 
 def test_ndcg_by_hand() -> None:
@@ -45,12 +45,26 @@ def test_head_keeps_the_first_events() -> None:
     assert (1, 0) == head(events, 0).item.shape
 
 
+def test_a_request_comes_at_the_time_of_the_next_event() -> None:
+    """After k = 0..20 events a user asks when the next event happens: here at 100, 101, ... 120."""
+    asked = queries(_log(), np.arange(4))
+    assert [list(range(100, 121))] == asked.now_ms.tolist()
+    asked_at = []
+
+    def ranker(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
+        asked_at.append((events.length.tolist(), now_ms.tolist()))
+        return np.zeros((1, 10), np.int64)
+
+    curve(ranker, asked, ks=(0, 2, 20))
+    assert [([0], [100]), ([2], [102]), ([20], [120])] == asked_at
+
+
 def test_the_support_is_all_that_differs_between_ks() -> None:
     """A scorer that finds the query once it sees two events scores 0 before and 1 from then on."""
 
-    def scorer(items: IntArray, rewards: FloatArray, mask: BoolArray) -> FloatArray:
-        scores = np.tile(-np.arange(30.0), (len(items), 1))
-        if mask.shape[1] >= 2:
+    def scorer(events: Events, now_ms: IntArray) -> FloatArray:
+        scores = np.tile(-np.arange(30.0), (events.users, 1))
+        if events.length.max() >= 2:
             scores[:, 20:22] = 1.0
         else:
             scores[:, 20:22] = -99.0
@@ -63,19 +77,19 @@ def test_the_support_is_all_that_differs_between_ks() -> None:
 
 def test_ties_ignore_the_order_of_the_catalogue() -> None:
     """A scorer without an opinion does not show the first rows."""
-    rank = by_scores(lambda items, rewards, mask: np.zeros((len(items), 1000)))
+    rank = by_scores(lambda events, now_ms: np.zeros((events.users, 1000)))
     events = queries(_log(), np.arange(4)).events
-    rows = rank(events, events.item)[0]
+    rows = rank(events, np.zeros(1), events.item)[0]
     assert 10 == len(set(rows.tolist()))
     assert rows.mean() > 100
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:
     """A NaN would sort anywhere; it is an error."""
-    rank = by_scores(lambda items, rewards, mask: np.full((len(items), 30), np.nan))
+    rank = by_scores(lambda events, now_ms: np.full((events.users, 30), np.nan))
     events = queries(_log(), np.arange(4)).events
     with pytest.raises(ValueError, match="scores must be finite, got 30"):
-        rank(events, events.item)
+        rank(events, np.zeros(1), events.item)
 
 
 def test_intervals_cover_the_mean_and_know_their_clusters() -> None:
