@@ -37,6 +37,14 @@ def sigmoid(x: Array) -> Array:
     return 0.5 * (xp.tanh(0.5 * x) + 1.0)
 
 
+def log_softmax(x: Array) -> Array:
+    """Logarithm of the softmax, x - log sum e^x, along the last axis, any shape."""
+    if not is_numpy(x):
+        return x.log_softmax(-1)
+    shifted = x - np.max(x, axis=-1, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+
 def top(x: Array, k: int) -> Array:
     """Indices of the `k` largest entries along the last axis, largest first: [..., N] -> int [..., k], k <= N."""
     if not is_numpy(x):

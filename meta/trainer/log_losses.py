@@ -9,7 +9,7 @@ import torch
 
 from meta import eras, neighbours, q_network
 from meta.spec import Spec
-from meta.td import double_q_target, huber
+from meta.td import conservatism, double_q_target, huber
 from meta.trainer.log_batches import Batch
 from meta.types import Events, FloatArray, IntArray
 
@@ -64,10 +64,9 @@ def losses(
     """
     value, advantage = evaluate(params, spec, features, actions, batch)
     open_ = torch.from_numpy(batch.open)
-    later = torch.log_softmax(advantage[:, :-1].masked_fill(~open_[:, :-1], -1e9), -1)
     weight = torch.from_numpy(batch.weight) ** power * torch.from_numpy(batch.weight > 0)
-    # CQL(H) (Kumar et al. 2020, eq. 4) at the scale of the advantage: logsumexp over what is open minus the liked.
-    entropy = -(torch.from_numpy(batch.liked) * later).sum(-1)
+    # At the scale of the advantage, where it is the cross-entropy of all that the user liked later.
+    entropy = conservatism(advantage[:, :-1], open_[:, :-1], torch.from_numpy(batch.liked))
     loss = (weight * entropy).sum() / weight.sum().clamp(min=1.0)
     scale = params["advantage.log_scale"].exp()
     action = torch.from_numpy(batch.action)
