@@ -56,7 +56,12 @@ def run(
             parts.append(_compare(Policy.load(folder), log, catalogue, peers=True))
     users = np.concatenate([part.users for part in parts])
     curves = {
-        name: Curve(*(np.concatenate([getattr(p.curves[name], side) for p in parts]) for side in ("ndcg", "shown")))
+        name: Curve(
+            *(
+                np.concatenate([getattr(p.curves[name], side) for p in parts])
+                for side in ("ndcg", "recall", "mrr", "shown")
+            )
+        )
         for name in parts[0].curves
     }
     told = _tell(adapter, users, curves)

@@ -4,8 +4,8 @@ Protocol. A user takes part who has more than 20 events and likes an item after 
 k: the items liked after the 20th event. The support is the first k events in time order; the request after k events
 comes at the time of the (k+1)-th. The whole catalogue is ranked without the user's first 20 items, at every k and for
 every ranker, so that curves differ only by what was learnt from the support, and by the clock. NDCG@10 has binary
-gains. Rankers are compared paired over users; intervals come from a bootstrap over users, each drawn with all their
-appearances in several splits.
+gains, Recall@20 is the share of the query found, MRR looks at no more than the 20 rows shown. Rankers are compared
+paired over users; intervals come from a bootstrap over users, each drawn with all their appearances in several splits.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ import numpy.typing as npt
 
 from meta.policy import Policy
 from meta.tasks import Sequences, windows
-from meta.types import Events, FloatArray, IntArray
+from meta.types import BoolArray, Events, FloatArray, IntArray
 
 KS = (0, 1, 2, 3, 5, 10, 20)
 FIRST = 20
 """Events of a user that may be support; what comes after is query."""
 TOP = 10
+"""Rows that NDCG looks at, and that exposure counts."""
+SHOWN = 20
+"""Rows that a ranker shows."""
 
 Ranker = Callable[[Events, IntArray, IntArray], IntArray]
-"""Histories [B, T], times of the requests in ms [B] and rows never to be shown [B, X] -> the best rows int [B, TOP]."""
+"""Histories [B, T], times of the requests in ms [B] and rows never to be shown [B, X] -> best rows int [B, SHOWN]."""
 Scorer = Callable[[Events, IntArray], FloatArray]
 """Histories [B, T] and times of the requests in ms [B] -> a finite score of every item [B, N]."""
 
@@ -55,11 +58,15 @@ class Curve:
     """What a ranker did for B users at each k.
 
     Args:
-        ndcg: float64 [B, len(KS)].
+        ndcg: float64 [B, len(KS)], NDCG of the first 10 rows.
+        recall: float64 [B, len(KS)], share of the query among the first 20.
+        mrr: float64 [B, len(KS)], 1 / rank of the first hit among the first 20, 0 without one.
         shown: int [B, len(KS), TOP], rows.
     """
 
     ndcg: npt.NDArray[np.float64]
+    recall: npt.NDArray[np.float64]
+    mrr: npt.NDArray[np.float64]
     shown: IntArray
 
 
@@ -102,27 +109,41 @@ def head(events: Events, k: int) -> Events:
 
 def curve(ranker: Ranker, asked: Queries, ks: Sequence[int] = KS) -> Curve:
     """Rank for every user at every k."""
-    shown = np.stack([ranker(head(asked.events, k), asked.now_ms[:, k], asked.events.item) for k in ks], axis=1)
-    gains = np.stack([ndcg(shown[:, j], asked.relevant) for j in range(len(ks))], axis=1)
-    return Curve(gains, shown)
+    shown = [ranker(head(asked.events, k), asked.now_ms[:, k], asked.events.item) for k in ks]
+    found = [hits(rows, asked.relevant) for rows in shown]
+    sizes = np.asarray([len(wanted) for wanted in asked.relevant])
+    return Curve(
+        np.stack([ndcg(hit[:, :TOP], sizes) for hit in found], axis=1),
+        np.stack([hit.sum(1) / sizes for hit in found], axis=1),
+        np.stack([mrr(hit) for hit in found], axis=1),
+        np.stack([rows[:, :TOP] for rows in shown], axis=1),
+    )
 
 
-def ndcg(shown: IntArray, relevant: Sequence[IntArray]) -> npt.NDArray[np.float64]:
-    """NDCG with binary gains (Jarvelin & Kekalainen 2002): rows [B, K] against the relevant rows of each user -> [B].
+def hits(shown: IntArray, relevant: Sequence[IntArray]) -> BoolArray:
+    """Which of the rows [B, K] are among the relevant rows of each user: bool [B, K]."""
+    size = 2 + max(int(shown.max()), *(int(wanted.max()) for wanted in relevant))  # one key a user and row
+    keys = np.concatenate([user * size + 1 + wanted for user, wanted in enumerate(relevant)])
+    return np.isin(np.arange(len(shown))[:, None] * size + 1 + shown, keys)
+
+
+def ndcg(hit: BoolArray, sizes: IntArray) -> npt.NDArray[np.float64]:
+    """NDCG with binary gains (Jarvelin & Kekalainen 2002): hits [B, K] of sizes [B] relevant rows -> [B].
 
     The ideal list holds min(K, number of relevant rows) hits.
     """
-    discount = 1.0 / np.log2(np.arange(2, shown.shape[1] + 2))
-    best = np.cumsum(discount)
-    size = 2 + max(int(shown.max()), *(int(wanted.max()) for wanted in relevant))  # one key a user and row
-    keys = np.concatenate([user * size + 1 + wanted for user, wanted in enumerate(relevant)])
-    hits = np.isin(np.arange(len(shown))[:, None] * size + 1 + shown, keys)
-    ideal = [best[min(len(wanted), shown.shape[1]) - 1] for wanted in relevant]
-    gained: npt.NDArray[np.float64] = hits @ discount / np.asarray(ideal)
+    discount = 1.0 / np.log2(np.arange(2, hit.shape[1] + 2))
+    ideal = np.cumsum(discount)[np.minimum(sizes, hit.shape[1]) - 1]
+    gained: npt.NDArray[np.float64] = hit @ discount / ideal
     return gained
 
 
-def by_scores(scorer: Scorer, top: int = TOP) -> Ranker:
+def mrr(hit: BoolArray) -> npt.NDArray[np.float64]:
+    """Reciprocal rank of the first hit, 0 without one: [B, K] -> [B]."""
+    return np.where(hit.any(1), 1.0 / (hit.argmax(1) + 1.0), 0.0)
+
+
+def by_scores(scorer: Scorer, top: int = SHOWN) -> Ranker:
     """The ranker that shows what a scorer puts first; ties in an order that has nothing to do with the catalogue's."""
 
     def rank(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
@@ -152,7 +173,7 @@ def by_policy(policy: Policy) -> Ranker:
             policy.adapt(events).u,
             events,
             None,
-            slate_size=np.full(users, TOP),
+            slate_size=np.full(users, SHOWN),
             temperature=np.zeros(users),
             seed=np.zeros(users, np.uint64),
             excluded=excluded,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meta.coldstart import by_scores, curve, exposure, head, interval, ndcg, queries
+from meta.coldstart import by_scores, curve, exposure, head, hits, interval, mrr, ndcg, queries
 from meta.tasks import Sequences
 from meta.types import Events, FloatArray, IntArray
 
@@ -21,13 +21,27 @@ def _log() -> Sequences:
 
 def test_ndcg_by_hand() -> None:
     """Hits at ranks 1 and 3 of three relevant rows: (1 + 1/2) / (1 + 1/log2 3 + 1/2)."""
-    shown = np.array([[7, 1, 8, 2]])
-    assert [pytest.approx(1.5 / (1 + 1 / math.log2(3) + 0.5))] == ndcg(shown, [np.array([7, 8, 9])]).tolist()
+    found = hits(np.array([[7, 1, 8, 2]]), [np.array([7, 8, 9])])
+    assert [[True, False, True, False]] == found.tolist()
+    assert [pytest.approx(1.5 / (1 + 1 / math.log2(3) + 0.5))] == ndcg(found, np.array([3])).tolist()
+
+
+def test_mrr_by_hand() -> None:
+    """A first hit at rank 3 is a third, none is 0."""
+    assert [pytest.approx(1 / 3), 0.0] == mrr(np.array([[False, False, True], [False] * 3])).tolist()
+
+
+def test_recall_counts_the_twenty_shown_and_ndcg_ten() -> None:
+    """One of two wanted rows at rank 12: half is recalled, no NDCG, reciprocal rank 1/12."""
+    asked = queries(_log(), np.arange(4))
+    result = curve(lambda events, now_ms, excluded: np.r_[22:30, 0:3, 20, 3:11][None], asked, ks=(0,))
+    assert (0.5, 0.0, 1 / 12) == (result.recall[0, 0], result.ndcg[0, 0], result.mrr[0, 0])
 
 
 def test_a_perfect_short_list_is_one() -> None:
     """With fewer relevant rows than positions, all of them on top is 1; none shown is 0."""
-    assert [1.0, 0.0] == ndcg(np.array([[4, 1, 2], [1, 2, 3]]), [np.array([4]), np.array([9])]).tolist()
+    found = hits(np.array([[4, 1, 2], [1, 2, 3]]), [np.array([4]), np.array([9])])
+    assert [1.0, 0.0] == ndcg(found, np.array([1, 1])).tolist()
 
 
 def test_only_users_with_something_to_find_take_part() -> None:
@@ -53,7 +67,7 @@ def test_a_request_comes_at_the_time_of_the_next_event() -> None:
 
     def ranker(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
         asked_at.append((events.length.tolist(), now_ms.tolist()))
-        return np.zeros((1, 10), np.int64)
+        return np.zeros((1, 20), np.int64)
 
     curve(ranker, asked, ks=(0, 2, 20))
     assert [([0], [100]), ([2], [102]), ([20], [120])] == asked_at
@@ -80,7 +94,7 @@ def test_ties_ignore_the_order_of_the_catalogue() -> None:
     rank = by_scores(lambda events, now_ms: np.zeros((events.users, 1000)))
     events = queries(_log(), np.arange(4)).events
     rows = rank(events, np.zeros(1), events.item)[0]
-    assert 10 == len(set(rows.tolist()))
+    assert 20 == len(set(rows.tolist()))
     assert rows.mean() > 100
 
 
