@@ -1,14 +1,17 @@
-"""Experience: a world that users are met in, the episodes they leave, and a bounded memory to replay them from."""
+"""Experience: a world that users are met in, what they and tasks leave, and a bounded memory to replay it from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from meta.catalogue import Catalogue
-from meta.types import Events, FloatArray, IntArray
+from meta.priorities import Priorities
+from meta.types import BoolArray, Events, FloatArray, IntArray
 
 
 class World(Protocol):
@@ -53,7 +56,7 @@ class Episodes:
     slate: IntArray
     choice: IntArray
     reward: FloatArray
-    terminated: np.ndarray[Any, Any]
+    terminated: BoolArray
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -81,48 +84,106 @@ def history(slate: IntArray, choice: IntArray, reward: FloatArray) -> Events:
     )
 
 
-class ReplayMemory:
-    """The newest `capacity` episodes, by user, in arrays that never grow.
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """What happened in B tasks in T steps each; T = 1 where steps are remembered one by one.
 
     Args:
-        capacity: episodes kept, at least 1.
-
-    Raises:
-        ValueError: where the capacity is below 1, or episodes of another shape are added.
+        observation: float32 [B, T, X], what was seen before each step.
+        action: int32 [B, T], catalogue row of the action taken.
+        reward: float32 [B, T], what it earned.
+        next_observation: float32 [B, T, X], what was seen after it, before any new episode began.
+        next_available: bool [B, T, N], the actions that could be taken then.
+        terminated: bool [B, T], whether the step ended its episode: nothing can be earned after it.
+        truncated: bool [B, T], whether the episode was cut after the step: what could be earned is to be foretold.
+        elapsed: float32 [B, T], time that the step took, in a unit of the task's own.
+        active: bool [B, T], false where no step was taken, as the task waited for others.
     """
 
-    def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1, got {capacity}")
+    observation: FloatArray
+    action: IntArray
+    reward: FloatArray
+    next_observation: FloatArray
+    next_available: BoolArray
+    terminated: BoolArray
+    truncated: BoolArray
+    elapsed: FloatArray
+    active: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+
+Rows = TypeVar("Rows", Episodes, Transitions)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw(Generic[Rows]):
+    """What was drawn from a memory.
+
+    Args:
+        rows: B episodes, or the transitions of B tasks.
+        place: int [B], where they are kept, to say how much they surprised.
+        weight: float32 [B], by which each row's loss is multiplied; 1 where the draw was uniform.
+    """
+
+    rows: Rows
+    place: IntArray
+    weight: npt.NDArray[np.float32]
+
+
+class ReplayMemory(Generic[Rows]):
+    """The newest `capacity` rows (episodes by user, or transitions by task) in arrays that never grow.
+
+    Args:
+        capacity: rows kept, at least 1.
+        alpha: how much a row's surprise counts when rows are drawn, see `Priorities`; 0 draws uniformly.
+
+    Raises:
+        ValueError: where an argument is out of its range, or rows of another shape are added.
+    """
+
+    def __init__(self, capacity: int, alpha: float = 0.0) -> None:
+        self._priorities = Priorities(capacity, alpha)
         self.capacity = capacity
-        self._store: Episodes | None = None
+        self._store: Rows | None = None
         self._added = 0
 
     def __len__(self) -> int:
         return min(self._added, self.capacity)
 
-    def add(self, episodes: Episodes) -> None:
-        """Keep these episodes in place of the oldest."""
+    def add(self, rows: Rows) -> None:
+        """Keep these rows in place of the oldest."""
         if self._store is None:
-            self._store = Episodes(
-                **{
-                    field.name: np.zeros((self.capacity, *value.shape[1:]), value.dtype)
-                    for field in fields(Episodes)
-                    for value in (getattr(episodes, field.name),)
-                }
-            )
-        newest = min(len(episodes), self.capacity)
-        place = (self._added + np.arange(len(episodes) - newest, len(episodes))) % self.capacity
-        for field in fields(Episodes):
-            kept, new = getattr(self._store, field.name), getattr(episodes, field.name)
+            self._store = _each(rows, lambda x: np.zeros((self.capacity, *x.shape[1:]), x.dtype))
+        newest = min(len(rows), self.capacity)
+        place = (self._added + np.arange(len(rows) - newest, len(rows))) % self.capacity
+        for field in fields(rows):
+            kept, new = getattr(self._store, field.name), getattr(rows, field.name)
             if kept.shape[1:] != new.shape[1:]:
-                raise ValueError(f"{field.name} must have shape {kept.shape[1:]} an episode, got {new.shape[1:]}")
+                raise ValueError(f"{field.name} must have shape {kept.shape[1:]} a row, got {new.shape[1:]}")
             kept[place] = new[-newest:]
-        self._added += len(episodes)
+        self._priorities.welcome(place)
+        self._added += len(rows)
 
-    def sample(self, count: int, rng: np.random.Generator) -> Episodes:
-        """Draw `count` episodes uniformly with replacement; ValueError while the memory is empty."""
+    def sample(self, count: int, rng: np.random.Generator, beta: float = 1.0) -> Draw[Rows]:
+        """Draw `count` rows with replacement; `beta` as in `Priorities.corrections`.
+
+        Raises:
+            ValueError: while the memory is empty.
+        """
         if self._store is None or not len(self):
             raise ValueError("cannot sample from an empty memory")
-        drawn = rng.integers(len(self), size=count)
-        return Episodes(*(getattr(self._store, field.name)[drawn] for field in fields(Episodes)))
+        uniform = not self._priorities.alpha
+        place = rng.integers(len(self), size=count) if uniform else self._priorities.draw(count, rng)
+        weight = np.ones(count, np.float32) if uniform else self._priorities.corrections(place, beta)
+        return Draw(_each(self._store, lambda x: x[place]), place, weight)
+
+    def learn(self, place: IntArray, surprise: FloatArray) -> None:
+        """Remember how much the rows at these places surprised, float [B]: the mean size of their TD errors."""
+        self._priorities.learn(place, surprise)
+
+
+def _each(rows: Rows, change: Callable[[Any], Any]) -> Rows:
+    """Rows with every array changed in the same way."""
+    return type(rows)(*(change(getattr(rows, field.name)) for field in fields(rows)))

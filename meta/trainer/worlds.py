@@ -143,7 +143,7 @@ def train(
     target = {k: v.detach().clone() for k, v in params.items()}
     features = torch.from_numpy(catalogue.features)
     optimiser, schedule = _optimiser(params, how)
-    memory = ReplayMemory(how.memory)
+    memory: ReplayMemory[Episodes] = ReplayMemory(how.memory)
     world.reset(seed=seed)
     for iteration in range(how.iterations):
         epsilon = _epsilon(iteration / how.iterations, how)
@@ -154,7 +154,7 @@ def train(
         losses = []
         for _ in range(how.updates):
             start = int(rng.integers(world.steps - how.block + 1)) if world.steps > how.block else 0
-            drawn = memory.sample(how.batch, rng)
+            drawn = memory.sample(how.batch, rng).rows
             choice_loss, td_loss = block_losses(params, target, spec, features, drawn, start, how)
             _descend(choice_loss + how.td_weight * td_loss, params, optimiser, how.clip)
             schedule.step()
