@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meta.arrays import namespace
+from meta.spec import Slate
 from meta.types import Array, Events
 
 MAX_LOGIT = 30.0
@@ -21,7 +22,7 @@ class Outcomes:
     """What the users chose, arranged so that one matrix product sums over the slate of every event.
 
     Args:
-        chosen: float [B, T], 1 where the event was chosen (reward above 0).
+        chosen: float [B, T], 1 where the event was chosen (reward above 0); how much it was where choices are graded.
         choices: float [B, T], number of choices in the event's slate, at least 1 ('no choice' is one).
         any_chosen: float [B, T], 1 where somebody in the event's slate was chosen.
         reward: float [B, T], summed reward of the event's slate.
@@ -37,18 +38,15 @@ class Outcomes:
     same: Array | None
 
 
-def outcomes(events: Events, *, slates: bool) -> Outcomes:
-    """Arranges a batch of histories for the likelihood.
-
-    Args:
-        events: histories [B, T].
-        slates: false treats every event as a slate of one.
-    """
+def outcomes(events: Events, slate: Slate) -> Outcomes:
+    """Arranges a batch of histories for the likelihood; `slate` as in `Spec`, events [B, T]."""
     xp = namespace(events.reward)
     real = xp.astype(events.mask, events.reward.dtype)
     chosen = xp.where(events.mask & (events.reward > 0), real, 0.0 * real)
     reward = events.reward * real
-    if not slates:
+    if slate == "graded":  # the logistic loss takes a share of a choice as it is
+        chosen = xp.clip(reward, 0.0, 1.0)
+    if slate != "logit":
         return Outcomes(chosen, xp.ones_like(chosen), chosen, reward, real, None)
     together = (
         (events.group[:, :, None] == events.group[:, None, :]) & events.mask[:, :, None] & events.mask[:, None, :]

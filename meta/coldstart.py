@@ -170,7 +170,7 @@ def by_policy(policy: Policy) -> Ranker:
     def rank(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
         users = events.users
         ranking = policy.rank(
-            policy.adapt(events).u,
+            policy.adapt(events).copy,
             events,
             None,
             slate_size=np.full(users, SHOWN),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from meta import eras, neighbours, q_network
-from meta.adapters import named
+from meta.adapters import Streaming, Support, named
 from meta.arrays import take
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.state import prefix_ages
-from meta.types import Adaptation, Array, BoolArray, Events, FloatArray, IntArray, Ranking
+from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
 
 LARGEST = 1e3
-"""A fast vector with a larger coordinate has exploded; it would not fit a half float either."""
+"""A copy with a larger number in it has exploded."""
 
 
 class Policy:
@@ -34,9 +35,11 @@ class Policy:
         self.version = checkpoint.version
         self.catalogue = checkpoint.catalogue
         self.spec = checkpoint.manifest.spec
-        self.width = self.spec.width
+        self._adapter = named(self.spec.adapter)
+        self.streams = self._adapter.streams
         _check(checkpoint)
         self._params = checkpoint.params
+        self.width = self.prior(1).shape[1]
         self._table = q_network.items(self._params, self.spec, self.catalogue.features)
 
     @classmethod
@@ -44,27 +47,58 @@ class Policy:
         """Reads a policy folder; raises PolicyError with one clear sentence."""
         return cls(load(folder))
 
-    def prior(self, users: int) -> FloatArray:
-        """The fast vector of somebody unknown, float32 [B, E]."""
-        return np.broadcast_to(_half(self._params["prior"]), (users, self.width))
+    def nothing_known(self, events: Events) -> Context:
+        """The context of requests of which nothing is known."""
+        return q_network.nothing_known(events, self.spec)
 
-    def adapt(self, events: Events) -> Adaptation:
-        """Learns each user's copy from their history [B, T], rounded to the half floats in which copies are kept.
+    def prior(self, users: int, attributes: FloatArray | None = None) -> FloatArray:
+        """The copy of somebody without events, float32 [B, Z].
+
+        Args:
+            users: B.
+            attributes: float [B, A], encoded attributes; None: nothing is known.
+        """
+        if attributes is None:
+            attributes = np.zeros((users, self.spec.attributes), np.float32)
+        nobody = Context(
+            attributes, np.zeros((users, 1, self.spec.context), np.float32), np.zeros((users, 1), np.int64)
+        )
+        u0 = q_network.prior(self._params, self.spec, nobody)
+        return self._kept(np.asarray(self._adapter.start(self._params, self.spec, u0))[:, 0])
+
+    def adapt(self, events: Events, context: Context | None = None) -> Adaptation:
+        """Learns each user's copy from their history [B, T], in the precision in which copies are kept.
 
         A copy that is not finite or has exploded is refused: that user's row is the prior.
         """
-        support = q_network.gather(self.spec, self._table, events, events.length[:, None])
+        context = context or self.nothing_known(events)
+        support = self._support(events, events.length[:, None], context)
         with np.errstate(all="ignore"):
-            u = _half(np.asarray(named(self.spec.adapter).adapt(self._params, self.spec, support))[:, 0])
-            prior = self.prior(events.users)
-            before, after = np.asarray(q_network.support_loss(np.stack([prior, u], axis=1), support)).T
-            accepted = (np.abs(u) < LARGEST).all(axis=-1) & np.isfinite(after)
-        used = support.inside[:, 0].sum(axis=-1).astype(np.int64)
-        return Adaptation(np.where(accepted[:, None], u, prior), accepted, before, after, used)
+            copy = np.asarray(self._adapter.adapt(self._params, self.spec, support))[:, 0]
+            return self._accept(self._kept(copy), support, context)
+
+    def advance(self, copy: FloatArray, events: Events, fresh: BoolArray, context: Context | None = None) -> Adaptation:
+        """Carries copies [B, Z] on by new events: what `adapt` gives, at O(1) an event.
+
+        Args:
+            copy: of the histories before these events, from a streaming adapter (`streams`).
+            events: histories [B, T], the new events included.
+            fresh: bool [B, T], true for the events that are not in the copy yet; nothing older than they are is.
+            context: as in `adapt`.
+        """
+        adapter = self._adapter
+        if not isinstance(adapter, Streaming):
+            raise TypeError(f"the copies of {adapter.name} cannot be carried on; adapt anew")
+        context = context or self.nothing_known(events)
+        support = self._support(events, events.length[:, None], context)
+        new = replace(support, inside=(fresh & events.mask)[:, None].astype(np.float32))
+        with np.errstate(all="ignore"):
+            carried = np.asarray(adapter.advance(self._params, self.spec, copy[:, None], new))[:, 0]
+            return self._accept(carried, support, context)
 
     def rank(
         self,
-        u: FloatArray,
+        copy: FloatArray,
         events: Events,
         candidates: IntArray | None,
         *,
@@ -72,20 +106,23 @@ class Policy:
         temperature: FloatArray,
         seed: IntArray,
         excluded: IntArray | None = None,
+        context: Context | None = None,
     ) -> Ranking:
         """Ranks candidates for a batch of users with copies of their own.
 
         Args:
-            u: float [B, E], fast vectors.
+            copy: float [B, Z], from `adapt` or `prior`.
             events: histories [B, T], for the session state.
             candidates: int [B, C], catalogue rows, -1 where padded; None ranks the whole catalogue.
             slate_size: int [B], 1 or more.
             temperature: float [B], of the Plackett-Luce draw; 0 is the best slate itself.
             seed: uint64 [B], of the draw.
             excluded: int [B, X], rows never to be shown, -1 where padded.
+            context: who asks, in which context, and when; None: nothing is known.
         """
+        context = context or self.nothing_known(events)
         inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
-        belief = q_network.look(self._params, self.spec, self._table, events, inside, age, u[:, None, :])
+        belief = q_network.look(self._params, self.spec, self._table, events, inside, age, copy[:, None, :], context)
         v, advantage, rows, valid = self._values(belief, events, inside, candidates)
         if excluded is not None:
             blocked = np.zeros((events.users, self.spec.items + 1), bool)  # the last column takes the padding
@@ -108,6 +145,22 @@ class Policy:
             pick(belief.value + advantage, 0.0).astype(np.float32),
             np.where(shown, propensity, 0.0).astype(np.float32),
         )
+
+    def _support(self, events: Events, prefix: IntArray, context: Context) -> Support:
+        return q_network.gather(self._params, self.spec, self._table, events, prefix, context)
+
+    def _kept(self, copy: FloatArray) -> FloatArray:
+        """As it is stored: rounded to half floats, but for a state that is carried on."""
+        return copy.astype(np.float32) if self.streams else copy.astype(np.float16).astype(np.float32)
+
+    def _accept(self, copy: FloatArray, support: Support, context: Context) -> Adaptation:
+        """Lets a copy [B, Z] through, or the prior in its place."""
+        prior = self.prior(len(copy), np.asarray(context.attributes))
+        both = self._adapter.fast(self._params, self.spec, np.stack([prior, copy], axis=1), support.prior)
+        before, after = np.asarray(q_network.support_loss(both, support)).T
+        accepted = (np.abs(copy) < LARGEST).all(axis=-1) & np.isfinite(after)
+        used = support.inside[:, 0].sum(axis=-1).astype(np.int64)
+        return Adaptation(np.where(accepted[:, None], copy, prior), accepted, before, after, used)
 
     def _values(
         self, belief: q_network.Belief, events: Events, inside: FloatArray, candidates: IntArray | None
@@ -144,11 +197,6 @@ class Policy:
             of = slate_size == size
             scores[of] = slate_scores(v[of], advantage[of], valid[of], min(int(size), valid.shape[-1]))
         return scores
-
-
-def _half(u: FloatArray) -> FloatArray:
-    """Rounded to half floats, as float32."""
-    return u.astype(np.float16).astype(np.float32)
 
 
 def _check(checkpoint: Checkpoint) -> None:

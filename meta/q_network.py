@@ -1,10 +1,11 @@
 """The one Q-function of design D1: infer taste by likelihood, plan by Q.
 
-choice logit   v(s, a)   = (u + Uv h) . e_v(a) / sqrt(E) + b_v(a)
-advantage      Adv(s, a) = (M u + Uq h) . e_q(a) / sqrt(E) + b_q(a)
+choice logit   v(s, a)   = (u + Uv h) * m . e_v(a) / sqrt(E) + b_v(a)
+advantage      Adv(s, a) = (M u + Uq h) * m . e_q(a) / sqrt(E) + b_q(a)
 value          Q(s, a)   = V(s) + c Adv(s, a)            (dueling: Wang et al. 2016)
 
-u is the user's fast vector, h = h(s) the session state; everything else is slow and shared. The choice and the
+u is the user's fast vector, h = h(s) the session state, m = m(s) the modulation by the request's context (1 without
+one); everything else is slow and shared. The choice and the
 advantage have towers of their own: what explains a choice is not what makes a slate worth showing.
 """
 
@@ -16,12 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.adapters import named
-from meta.adapters.port import Support, logits
+from meta.adapters.port import Fast, Support, logits
 from meta.arrays import namespace
-from meta.choice import Outcomes, losses, outcomes
+from meta.choice import losses, outcomes
 from meta.spec import Spec
-from meta.state import prefix_ages, state, summarise, summary_width
-from meta.types import Array, Events, FloatArray, Params
+from meta.state import init as init_state
+from meta.state import modulation, prefix_ages, state, summarise
+from meta.types import Array, Context, Events, FloatArray, Params
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class Belief:
 
     Args:
         u: float [B, P, E], fast vectors.
-        taste_v: float [B, P, E], u + Uv h: what choice logits are taken against.
-        taste_q: float [B, P, E], M u + Uq h: what advantages are taken against.
+        taste_v: float [B, P, E], (u + Uv h) * m: what choice logits are taken against.
+        taste_q: float [B, P, E], (M u + Uq h) * m: what advantages are taken against.
         value: float [B, P], V(s).
     """
 
@@ -67,13 +69,9 @@ def init(spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
         return (std * rng.standard_normal(shape)).astype(np.float32)
 
     e, h, f, t = spec.width, spec.hidden, spec.features, spec.tower
-    summary = summary_width(f)
     params: dict[str, FloatArray] = {
         "prior": normal(e, std=0.1),
-        "state.w1": normal(summary, h, std=1 / math.sqrt(summary)),
-        "state.b1": np.zeros(h, np.float32),
-        "state.w2": normal(h, h, std=1 / math.sqrt(h)),
-        "state.b2": np.zeros(h, np.float32),
+        **init_state(spec, rng),
         "taste.v": normal(h, e, std=0.1 / math.sqrt(h)),
         "taste.q": normal(h, e, std=0.1 / math.sqrt(h)),
         "taste.m": np.eye(e, dtype=np.float32),
@@ -81,6 +79,8 @@ def init(spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
         "value.b": np.zeros((), np.float32),
         "advantage.log_scale": np.zeros((), np.float32),
     }
+    if spec.attributes:
+        params["prior.attributes"] = np.zeros((spec.attributes, e), np.float32)
     for head in ("v", "q"):
         params |= {
             f"item.{head}.linear": normal(f, e, std=0.3),
@@ -119,7 +119,28 @@ def items(params: Params, spec: Spec, features: Array) -> ItemTable:
     return ItemTable(e_v, b_v, e_q, b_q, features)
 
 
-def believe(params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array) -> Belief:
+def nothing_known(events: Events, spec: Spec, prefixes: int = 1) -> Context:
+    """The context of users of whom nothing is known but their histories; the time is that of their newest event."""
+    xp = namespace(events.reward)
+    users, dtype = events.users, events.reward.dtype
+    latest = xp.max(events.time_ms, axis=-1) if events.time_ms.shape[1] else xp.zeros(users, dtype=events.time_ms.dtype)
+    return Context(
+        xp.zeros((users, spec.attributes), dtype=dtype),
+        xp.zeros((users, prefixes, spec.context), dtype=dtype),
+        xp.broadcast_to(latest[:, None], (users, prefixes)),
+    )
+
+
+def prior(params: Params, spec: Spec, context: Context) -> Array:
+    """u0 of each user, moved by what their attributes tell: [B, 1, E]."""
+    xp = namespace(context.attributes)
+    u0 = xp.broadcast_to(params["prior"], (context.attributes.shape[0], spec.width))
+    return (u0 + context.attributes @ params["prior.attributes"] if spec.attributes else u0)[:, None]
+
+
+def believe(
+    params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array, context: Context | None = None
+) -> Belief:
     """Adapts and summarises P prefixes of every history in one pass.
 
     Args:
@@ -128,31 +149,55 @@ def believe(params: Params, spec: Spec, table: ItemTable, events: Events, prefix
         table: `items` of the catalogue.
         events: histories [B, T].
         prefix: int [B, P], decisions in each prefix.
+        context: of the P requests that follow the prefixes; None: nothing is known.
     """
-    support = gather(spec, table, events, prefix)
-    u = named(spec.adapter).adapt(params, spec, support)
-    return look(params, spec, table, events, support.inside, support.age, u)
+    context = context or nothing_known(events, spec, prefix.shape[1])
+    support = gather(params, spec, table, events, prefix, context)
+    copy = named(spec.adapter).adapt(params, spec, support)
+    return look(params, spec, table, events, support.inside, support.age, copy, context)
 
 
-def gather(spec: Spec, table: ItemTable, events: Events, prefix: Array) -> Support:
+def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array, context: Context) -> Support:
     """The support of an adapter: what the table says of the items in the histories."""
     rows = _known(events.item)
+    e = table.e_v[rows]
+    if spec.context and events.context is not None:
+        e = e * modulation(params, events.context)
     inside, age = prefix_ages(events, prefix, spec.history)
-    seen: Outcomes = outcomes(events, slates=spec.slate == "logit")
-    return Support(table.e_v[rows], table.b_v[rows], seen, inside, age)
+    before = _decided_in(spec, table, events) if spec.scope == "network" else None
+    u0 = prior(params, spec, context)
+    return Support(events, e, table.b_v[rows], outcomes(events, spec.slate), inside, age, u0, before)
 
 
-def look(params: Params, spec: Spec, table: ItemTable, events: Events, inside: Array, age: Array, u: Array) -> Belief:
-    """Joins fast vectors u [B, P, E] with the session state into a belief; inside and age as in `prefix_ages`."""
-    if not named(spec.adapter).sees_session:
+def look(
+    params: Params,
+    spec: Spec,
+    table: ItemTable,
+    events: Events,
+    inside: Array,
+    age: Array,
+    copy: Array,
+    context: Context,
+) -> Belief:
+    """Joins copies [B, P, Z] with session state and context into a belief; inside and age as in `prefix_ages`."""
+    xp, adapter = namespace(copy), named(spec.adapter)
+    if not adapter.sees_session:
         inside = 0.0 * inside
-    h = state(params, summarise(table.features[_known(events.item)], events, inside, age))
-    return Belief(
-        u,
-        u + h @ params["taste.v"],
-        u @ params["taste.m"] + h @ params["taste.q"],
-        h @ params["value.w"] + params["value.b"],
-    )
+    seen = summarise(table.features[_known(events.item)], events, inside, age)
+    if spec.context:
+        seen = xp.concat([seen, context.request], axis=-1)
+    fast = adapter.fast(params, spec, copy, prior(params, spec, context))
+    if fast.layers is None:
+        h = state(params, seen)
+        h = h if fast.film is None else h * (1.0 + fast.film)
+        taste_v = fast.u + h @ params["taste.v"]
+    else:
+        h, taste_v = (x[..., 0, :] for x in fast.layers.activations(seen[..., None, :])[-2:])
+    taste_q = fast.u @ params["taste.m"] + h @ params["taste.q"]
+    if spec.context:
+        m = modulation(params, context.request)
+        taste_v, taste_q = taste_v * m, taste_q * m
+    return Belief(fast.u, taste_v, taste_q, h @ params["value.w"] + params["value.b"])
 
 
 def choice_logits(belief: Belief, e_v: Array, b_v: Array) -> Array:
@@ -166,12 +211,23 @@ def advantages(params: Params, belief: Belief, e_q: Array, b_q: Array) -> Array:
     return xp.exp(params["advantage.log_scale"]) * ((e_q @ belief.taste_q[..., None])[..., 0] + b_q)
 
 
-def support_loss(u: Array, support: Support) -> Array:
-    """Mean choice loss by decision of the events inside each prefix: u [B, P, E] -> [B, P]; 0 where empty."""
-    xp = namespace(u)
+def support_loss(fast: Fast, support: Support) -> Array:
+    """Mean choice loss by decision of the events inside each prefix under copies of P prefixes: [B, P]; 0 if empty."""
+    xp = namespace(fast.u)
     decisions = xp.sum(support.inside * support.seen.share[:, None, :], axis=-1)
-    total = xp.sum(support.inside * losses(logits(u, support), support.seen), axis=-1)
+    total = xp.sum(support.inside * losses(logits(fast, support), support.seen), axis=-1)
     return total / xp.clip(decisions, 1.0, None)
+
+
+def _decided_in(spec: Spec, table: ItemTable, events: Events) -> Array:
+    """Summary and context [B, T, S + X] that each event was decided in: what the session had been until then."""
+    xp = namespace(events.reward)
+    inside, age = prefix_ages(events, events.group, spec.history)
+    seen = summarise(table.features[_known(events.item)], events, inside, age)
+    if not spec.context:
+        return seen
+    nothing = xp.zeros((*events.item.shape, spec.context), dtype=seen.dtype)
+    return xp.concat([seen, nothing if events.context is None else events.context], axis=-1)
 
 
 def _known(rows: Array) -> Array:

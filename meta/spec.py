@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Slate = Literal["logit", "independent"]
+Slate = Literal["logit", "independent", "graded"]
+Scope = Literal["head", "network"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,14 @@ class Spec:
         tower: hidden units of the item tower; 0 leaves the tower linear.
         item_ids: whether items have a learned embedding of their own beside their features.
         slate: "logit" where users choose among a slate (conditional logit with 'no choice'),
-            "independent" where every event is judged alone.
+            "independent" where every event is judged alone, chosen or not; "graded" where it is judged alone and its
+            reward in 0..1 is how much it was chosen.
         adapter: name of the adapter, a key of `meta.adapters.ADAPTERS`.
+        attributes: A, width of encoded user attributes; 0 where there are none.
+        context: X, width of an encoded request context, in control tasks of the observation; 0 where there is none.
         steps: inner gradient steps of the gradient adapters.
+        scope: what the gradient adapters adapt: the fast vector ("head"), or the session network with it ("network").
+        memory: M, width of the recurrent memory of `lstm_memory`.
         order: 1 or 2, order of the meta-gradient (training only).
         history: most events of a user that adaptation sees, newest kept, 1..128.
         neighbours: kept neighbours of an item in the co-occurrence memory; 0 switches it off.
@@ -38,7 +44,11 @@ class Spec:
     item_ids: bool = False
     slate: Slate = "independent"
     adapter: str = "maml"
+    attributes: int = 0
+    context: int = 0
     steps: int = 1
+    scope: Scope = "head"
+    memory: int = 24
     order: int = 2
     history: int = 64
     neighbours: int = 0
@@ -49,13 +59,15 @@ class Spec:
         """Refuses values that no array could have."""
         for name, low, high in (
             ("items", 1, 100_000_000), ("features", 0, 100_000), ("width", 1, 1024), ("hidden", 1, 4096),
-            ("tower", 0, 4096), ("steps", 0, 64), ("order", 1, 2), ("history", 1, 128), ("neighbours", 0, 10_000),
+            ("tower", 0, 4096), ("attributes", 0, 100_000), ("context", 0, 100_000), ("steps", 0, 64),
+            ("memory", 1, 1024), ("order", 1, 2), ("history", 1, 128), ("neighbours", 0, 10_000),
             ("eras", 0, 10_000),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} must be in {low}..{high}, got {value}")
-        if self.slate not in ("logit", "independent"):
-            raise ValueError(f"slate must be 'logit' or 'independent', got {self.slate!r}")
+        for name, kinds in (("slate", get_args(Slate)), ("scope", get_args(Scope))):
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} must be one of {', '.join(kinds)}, got {getattr(self, name)!r}")
         if not 0.0 <= self.discount <= 1.0:
             raise ValueError(f"discount must be in 0..1, got {self.discount}")

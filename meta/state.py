@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from meta.arrays import namespace
-from meta.types import Array, Events, Params
+from meta.spec import Spec
+from meta.types import Array, Events, FloatArray, Params
 
 SUMS = (("chosen", 0.8), ("chosen", 0.9), ("chosen", 1.0), ("shown", 0.9), ("shown", 1.0), ("reward", 1.0))
 """What is summed, and its decay per decision."""
@@ -14,6 +17,43 @@ SUMS = (("chosen", 0.8), ("chosen", 0.9), ("chosen", 1.0), ("shown", 0.9), ("sho
 def summary_width(features: int) -> int:
     """S, the width of a summary over items of `features` features."""
     return len(SUMS) * (features + 1) + 2
+
+
+def input_width(spec: Spec) -> int:
+    """S + X, what h(s) is computed from: the summary and the request's context."""
+    return summary_width(spec.features) + spec.context
+
+
+def init(spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Fresh parameters of h(s), and of the modulation by the context where there is one."""
+
+    def normal(rows: int, columns: int, gain: float = 1.0) -> FloatArray:
+        return (gain / math.sqrt(rows) * rng.standard_normal((rows, columns))).astype(np.float32)
+
+    h = spec.hidden
+    params = {
+        "state.w1": normal(input_width(spec), h),
+        "state.b1": np.zeros(h, np.float32),
+        "state.w2": normal(h, h),
+        "state.b2": np.zeros(h, np.float32),
+    }
+    if spec.context:
+        params |= {
+            "context.w1": normal(spec.context, h),
+            "context.b1": np.zeros(h, np.float32),
+            "context.w2": normal(h, spec.width, 0.3),
+        }
+    return params
+
+
+def modulation(params: Params, context: Array) -> Array:
+    """m(s) = 1 + tanh(x W1 + b1) W2, by which a context scales what embeddings mean: [..., X] -> [..., E].
+
+    FiLM (Perez et al. 2018). A user's u then weighs products of context and item, so it can tell that an action means
+    something else to this user in this situation; scoring stays a matrix-vector product.
+    """
+    xp = namespace(context)
+    return 1.0 + xp.tanh(context @ params["context.w1"] + params["context.b1"]) @ params["context.w2"]
 
 
 def prefix_ages(events: Events, prefix: Array, history: int) -> tuple[Array, Array]:
@@ -60,8 +100,8 @@ def summarise(features: Array, events: Events, inside: Array, age: Array) -> Arr
     return xp.concat([means, 0.5 * xp.log1p(counts), 0.5 * xp.log1p(shown), 0.01 * shown], axis=-1)
 
 
-def state(params: Params, summary: Array) -> Array:
-    """h(s), two layers of tanh: [B, P, S] -> [B, P, H]."""
-    xp = namespace(summary)
-    first = xp.tanh(summary @ params["state.w1"] + params["state.b1"])
+def state(params: Params, seen: Array) -> Array:
+    """h(s), two layers of tanh over summary and context: [B, P, S + X] -> [B, P, H]."""
+    xp = namespace(seen)
+    first = xp.tanh(seen @ params["state.w1"] + params["state.b1"])
     return xp.tanh(first @ params["state.w2"] + params["state.b2"])

@@ -1,12 +1,13 @@
 """The nouns that cross the boundaries of `meta`. Symbols and shapes follow the glossary of ARCHITECTURE.md.
 
 B users, P prefixes of a history (1 when serving), T events, G decisions, C candidates, K slate positions,
-N items, F item features, E width of the fast vector u, H width of the session state h.
+N items, F item features, A user attributes, X context features, E width of the fast vector u, H width of the session
+state h, Z floats of a user's stored copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ class Events:
         mask: bool [B, T], true where there is an event of a known item.
         length: int [B], number of decisions in each history (group of the last event + 1; 0 when empty).
         time_ms: int [B, T], milliseconds since 1970, 0 where padded.
+        context: float [B, T, X], the context in which each event happened; None where it was not kept.
     """
 
     item: Array
@@ -45,11 +47,35 @@ class Events:
     mask: Array
     length: Array
     time_ms: Array
+    context: Array | None = None
 
     @property
     def users(self) -> int:
         """B, the number of histories."""
         return int(self.item.shape[0])
+
+    def map(self, change: Callable[[Array], Array]) -> Events:
+        """Every array changed in the same way: taken by rows, or turned into a tensor."""
+        item, reward, group, mask, length, time_ms = map(
+            change, (self.item, self.reward, self.group, self.mask, self.length, self.time_ms)
+        )
+        context = None if self.context is None else change(self.context)
+        return Events(item, reward, group, mask, length, time_ms, context)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of requests beside the users' histories.
+
+    Args:
+        attributes: float [B, A], encoded attributes of the users; all 0 where nothing is known.
+        request: float [B, P, X], encoded context of the request; in control tasks the observation.
+        now_ms: int [B, P], time of the request in ms since 1970; 0 where unknown.
+    """
+
+    attributes: Array
+    request: Array
+    now_ms: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +83,22 @@ class Adaptation:
     """Adapted copies of a batch of users.
 
     Args:
-        u: float32 [B, E], the fast vectors; the prior where `accepted` is false.
+        copy: float32 [B, Z], as the adapter lays it out; the prior's where `accepted` is false.
         accepted: bool [B], false where the gate refused the adapted vector (not finite, exploded).
         loss_before: float32 [B], mean choice loss on the history under the prior; 0 for an empty history.
         loss_after: float32 [B], the same under the adapted vector.
         events_used: int [B], events of known items that the copy has seen.
     """
 
-    u: FloatArray
+    copy: FloatArray
     accepted: BoolArray
     loss_before: FloatArray
     loss_after: FloatArray
     events_used: IntArray
+
+    def map(self, change: Callable[[Array], Array]) -> Adaptation:
+        """Every array changed in the same way."""
+        return Adaptation(*map(change, (self.copy, self.accepted, self.loss_before, self.loss_after, self.events_used)))
 
 
 @dataclass(frozen=True, slots=True)

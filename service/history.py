@@ -107,5 +107,20 @@ def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
     return Histories(events, np.frombuffer(heads, "<u8").astype(np.uint64), unreadable)
 
 
+def newest(value: bytes, watermark: int) -> int:
+    """How many of the newest events of a history were accepted since it stood at `watermark`; 0 where others were too.
+
+    The count of the watermarks says how many came, the exclusive or of their hashes whether they are the newest ones:
+    an event that came late stands further up, or is gone already.
+    """
+    mixed, total = struct.unpack_from("<II", value)
+    came = (total - (watermark >> 32)) & 0xFFFFFFFF
+    hashes = records(value)["event"]
+    if not 0 < came <= len(hashes):
+        return 0
+    since = int(np.bitwise_xor.reduce(hashes[-came:])) & 0xFFFFFFFF
+    return came if since == mixed ^ (watermark & 0xFFFFFFFF) else 0
+
+
 def _whole(value: bytes) -> bool:
     return len(value) >= HEADER and (len(value) - HEADER) % RECORD.itemsize == 0

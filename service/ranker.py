@@ -19,7 +19,7 @@ from service.errors import InvalidFieldError, StoreUnavailableError
 from service.metrics import Metrics
 from service.replies import ItemEncoder
 from service.store import Store
-from service.users import Personaliser, Users, take
+from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
 
@@ -122,11 +122,11 @@ class Ranker:
         queries = [job.request for job in jobs]
         requests = [query.request for query in queries]
         everybody = len(part) == users.state.events.users
-        events = users.state.events if everybody else take(users.state.events, np.array(part))
+        events = users.state.events if everybody else users.state.events.map(lambda x: x[part])
         catalogue = self._policy.catalogue
         rows, unknown = candidates.resolve(requests, catalogue) if candidates_given else (None, {})
         ranking = self._policy.rank(
-            users.copy.u if everybody else users.copy.u[part],
+            users.adapted.copy if everybody else users.adapted.copy[part],
             events,
             rows,
             slate_size=np.array([query.slate_size for query in queries]),
@@ -179,7 +179,7 @@ class Ranker:
         if reason := users.reason[i]:
             out.source, out.reason = pb.SOURCE_PRIOR, reason
             return
-        copy = users.copy
+        copy = users.adapted
         out.source = pb.SOURCE_ADAPTED
         out.events_used = int(copy.events_used[i])
         out.loss_before, out.loss_after = float(copy.loss_before[i]), float(copy.loss_after[i])

@@ -177,9 +177,9 @@ def _warm_up(policy: Policy) -> None:
     """Computes once what the first request will need: caches fill, lazy imports happen, before anybody waits."""
     value = bytes(7) + b"\0" + history.pack("warm-up", 0, policy.catalogue.ids[0], 1.0, "", 0)
     events = history.decode([value], policy.catalogue).events
-    u = policy.adapt(events).u
+    copy = policy.adapt(events).copy
     one = np.ones(1, np.int64)
     for candidates in (None, np.zeros((1, 1), np.int32)):
         policy.rank(
-            u, events, candidates, slate_size=one, temperature=np.zeros(1, np.float32), seed=one.astype(np.uint64)
+            copy, events, candidates, slate_size=one, temperature=np.zeros(1, np.float32), seed=one.astype(np.uint64)
         )

@@ -37,6 +37,7 @@ class Servicer:
         self._store = store
         self._batcher = batcher
         self._metrics = metrics
+        self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -110,7 +111,7 @@ class Servicer:
         if cached[0] is not None and len(cached[0]) >= 2 * history.HEADER:
             marks = np.frombuffer(cached[0][: 2 * history.HEADER], "<u8").tolist()
             version = f"{marks[0]:016x}"
-            found = copies.decode(cached, np.array([watermark], np.uint64), self._policy.version, self._policy.prior(1))
+            found = self._packing.unpack(cached, np.array([watermark], np.uint64))
             reply.copy.CopyFrom(
                 pb.CopyStatus(present=True, current=bool(found.current[0]), policy_version=version, watermark=marks[1])
             )

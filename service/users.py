@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from time import perf_counter
 
 import numpy as np
@@ -31,13 +32,13 @@ class Users:
 
     Args:
         state: their decoded histories.
-        copy: their copies of the policy, the prior where there is a reason.
+        adapted: their copies of the policy, the prior where there is a reason.
         reason: why the copy is the prior, "" where it is adapted.
         fresh: int, the users whose copy is new and should be kept.
     """
 
     state: history.Histories
-    copy: Adaptation
+    adapted: Adaptation
     reason: list[str]
     fresh: IntArray
 
@@ -47,42 +48,70 @@ class Personaliser:
 
     def __init__(self, policy: Policy, metrics: Metrics) -> None:
         self._policy = policy
+        self._packing = copies.Packing(policy)
         self._prior = policy.prior(1)
         self._seconds = metrics.adaptation_seconds
-        self._adapted, self._cached = metrics.copies.labels("adapted"), metrics.copies.labels("cached")
+        self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached")}
 
     def users(self, values: Sequence[bytes | None], cached: Sequence[bytes | None]) -> Users:
         """Decodes histories and copies, and adapts the users whose copy is missing or older than the history."""
-        policy = self._policy
-        state = history.decode(values, policy.catalogue)
-        found = copies.decode(cached, state.watermark, policy.version, self._prior)
+        state = history.decode(values, self._policy.catalogue)
+        found = self._packing.unpack(cached, state.watermark)
         known = state.events.mask.any(axis=1)
         stale = np.flatnonzero(known & ~found.current)
-        copy, failed = found.adaptation, stale[:0]
+        adapted: Adaptation = found.adaptation
+        failed: IntArray = stale[:0]
         if stale.size:
             started = perf_counter()
-            everybody = stale.size == len(values)
-            adapted, missed = self._adapt(state.events if everybody else take(state.events, stale))
-            copy, failed = adapted if everybody else _put(copy, stale, adapted), stale[missed]
+            adapted, failed = self._renew(state.events, values, found, stale)
             self._seconds.observe(perf_counter() - started)
-            self._adapted.inc(int(stale.size))
         if hits := int(np.count_nonzero(known & found.current)):
-            self._cached.inc(hits)
+            self._made["cached"].inc(hits)
         reason = [""] * len(values)
-        for i in np.flatnonzero(~known | ~copy.accepted).tolist():
+        for i in np.flatnonzero(~known | ~adapted.accepted).tolist():
             reason[i] = FAILED if i in failed else _why_prior(state, known, i)
-        return Users(state, copy, reason, np.setdiff1d(stale, failed) if failed.size else stale)
+        return Users(state, adapted, reason, np.setdiff1d(stale, failed) if failed.size else stale)
 
     def to_keep(self, user_ids: Sequence[str], values: Sequence[bytes | None], users: Users) -> list[FreshCopy]:
         """The new copies of a batch as the store keeps them."""
         if not users.fresh.size:
             return []
-        new = _rows_of(users.copy, users.fresh)
-        packed = copies.encode(new, users.state.watermark[users.fresh], self._policy.version)
+        new = users.adapted.map(lambda x: x[users.fresh])
+        packed = self._packing.pack(new, users.state.watermark[users.fresh])
         return [
             FreshCopy(user_ids[i], (values[i] or b"")[: history.HEADER], value)
             for i, value in zip(users.fresh.tolist(), packed, strict=True)
         ]
+
+    def _renew(
+        self, events: Events, values: Sequence[bytes | None], found: copies.Copies, stale: IntArray
+    ) -> tuple[Adaptation, IntArray]:
+        """The batch with the copies of the users in `stale` made anew or carried on, and those for whom that failed."""
+        adapted, anew = found.adaptation, stale
+        if self._policy.streams:
+            new = np.zeros(events.users, np.int64)
+            for i in stale[found.usable[stale]].tolist():
+                new[i] = history.newest(values[i] or b"", int(found.watermark[i]))
+            on = np.flatnonzero(new & adapted.accepted)
+            if on.size:
+                adapted = _put(adapted, on, self._carry(events, values, adapted, new, on))
+                self._made["carried"].inc(int(on.size))
+                anew = np.setdiff1d(stale, on)
+        if not anew.size:
+            return adapted, anew
+        everybody = anew.size == events.users
+        made, missed = self._adapt(events if everybody else events.map(lambda x: x[anew]))
+        self._made["adapted"].inc(int(anew.size))
+        return made if everybody else _put(adapted, anew, made), anew[missed]
+
+    def _carry(
+        self, events: Events, values: Sequence[bytes | None], adapted: Adaptation, new: IntArray, on: IntArray
+    ) -> Adaptation:
+        """The copies of the users in `on` carried on by their `new` newest events."""
+        size = np.array([len(history.records(values[i])) for i in on])[:, None]
+        at = np.arange(events.item.shape[1])
+        fresh = (at >= size - new[on, None]) & (at < size)
+        return self._policy.advance(adapted.copy[on], events.map(lambda x: x[on]), fresh)
 
     def _adapt(self, events: Events) -> tuple[Adaptation, list[int]]:
         """Copies of a batch, and the users for whom that failed: whatever is odd about one, the others are adapted."""
@@ -93,28 +122,9 @@ class Personaliser:
                 _LOG.exception("adaptation of a user failed")
                 none = np.zeros(1, np.float32)
                 return Adaptation(self._prior, np.zeros(1, bool), none, none, np.zeros(1, np.int64)), [0]
-        alone = [self._adapt(take(events, np.array([i]))) for i in range(events.users)]
-        one = [copy for copy, _ in alone]
-        copy = Adaptation(
-            np.concatenate([part.u for part in one]),
-            np.concatenate([part.accepted for part in one]),
-            np.concatenate([part.loss_before for part in one]),
-            np.concatenate([part.loss_after for part in one]),
-            np.concatenate([part.events_used for part in one]),
-        )
-        return copy, [i for i, (_, failed) in enumerate(alone) if failed]
-
-
-def take(events: Events, rows: IntArray) -> Events:
-    """The histories of some users of a batch."""
-    return Events(
-        events.item[rows],
-        events.reward[rows],
-        events.group[rows],
-        events.mask[rows],
-        events.length[rows],
-        events.time_ms[rows],
-    )
+        alone = [self._adapt(events.map(itemgetter(slice(i, i + 1)))) for i in range(events.users)]
+        parts = [[getattr(copy, name) for copy, _ in alone] for name in Adaptation.__dataclass_fields__]
+        return Adaptation(*map(np.concatenate, parts)), [i for i, (_, failed) in enumerate(alone) if failed]
 
 
 def _why_prior(state: history.Histories, known: npt.NDArray[np.bool_], i: int) -> str:
@@ -125,18 +135,9 @@ def _why_prior(state: history.Histories, known: npt.NDArray[np.bool_], i: int) -
     return UNKNOWN_EVENTS if state.watermark[i] else NO_EVENTS
 
 
-def _rows_of(copy: Adaptation, rows: IntArray) -> Adaptation:
-    """The copies of some users of a batch."""
-    return Adaptation(
-        copy.u[rows], copy.accepted[rows], copy.loss_before[rows], copy.loss_after[rows], copy.events_used[rows]
-    )
-
-
 def _put(into: Adaptation, rows: IntArray, values: Adaptation) -> Adaptation:
     """A batch of copies with some rows replaced."""
-    out = Adaptation(
-        into.u.copy(), into.accepted.copy(), into.loss_before.copy(), into.loss_after.copy(), into.events_used.copy()
-    )
-    for name in ("u", "accepted", "loss_before", "loss_after", "events_used"):
+    out = into.map(np.copy)
+    for name in Adaptation.__dataclass_fields__:
         getattr(out, name)[rows] = getattr(values, name)
     return out

@@ -74,7 +74,10 @@ def test_an_unknown_adapter_is_named(tmp_path: Path) -> None:
     arguments = ("train", "--env", "interest_exploration", "--adapter", "magic", "--out", str(tmp_path / "p"))
     done = quickstudy(*arguments)
     assert done.returncode == 2
-    assert "adapter must be one of frozen, session, ridge, maml, got 'magic'" in done.stderr
+    assert (
+        "adapter must be one of frozen, session, finetune, ridge, maml, lstm_optimizer, lstm_memory, got 'magic'"
+        in done.stderr
+    )
 
 
 def test_an_unknown_world_is_named(tmp_path: Path) -> None:

@@ -1,14 +1,25 @@
 """Every adapter by name."""
 
+from meta.adapters.finetune import Finetune
 from meta.adapters.frozen import Prior
+from meta.adapters.lstm_memory import LstmMemory
+from meta.adapters.lstm_optimizer import LstmOptimizer
 from meta.adapters.maml import Maml
-from meta.adapters.port import Adapter, Support
+from meta.adapters.port import Adapter, Streaming, Support
 from meta.adapters.ridge import Ridge
 from meta.errors import InputError
 
 ADAPTERS: dict[str, Adapter] = {
     adapter.name: adapter
-    for adapter in (Prior("frozen", sees_session=False), Prior("session", sees_session=True), Ridge(), Maml())
+    for adapter in (
+        Prior("frozen", sees_session=False),
+        Prior("session", sees_session=True),
+        Finetune(),
+        Ridge(),
+        Maml(),
+        LstmOptimizer(),
+        LstmMemory(),
+    )
 }
 
 
@@ -19,4 +30,4 @@ def named(name: str) -> Adapter:
     return ADAPTERS[name]
 
 
-__all__ = ["ADAPTERS", "Adapter", "Support", "named"]
+__all__ = ["ADAPTERS", "Adapter", "Streaming", "Support", "named"]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.adapters.port import Support, prior
+from meta.adapters.port import HeadScope, Support, prior
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
-    """u = u0 for everyone.
+class Prior(HeadScope):
+    """u = u0, whatever the user did.
 
     Args:
         name: "frozen" sees nothing of the user's history; "session" sees it in h(s), the history-feature DQN
@@ -24,10 +24,15 @@ class Prior:
     name: str
     sees_session: bool
 
+    @property
+    def learns_as(self) -> str:
+        """As itself."""
+        return self.name
+
     def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
         """Nothing to learn."""
         return {}
 
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
         """The prior, whatever the support."""
-        return prior(params, support)
+        return prior(support)

@@ -1,16 +1,17 @@
-"""The one port of every adapter: the shared parameters and a user's support in, the user's fast vector u out."""
+"""The one port of every adapter: the shared parameters and a user's support in, the user's copy out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from meta.adapters.layers import Layers
 from meta.arrays import namespace, sigmoid, softplus
 from meta.choice import Outcomes
 from meta.spec import Spec
-from meta.types import Array, FloatArray, Params
+from meta.types import Array, Events, FloatArray, Params
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +19,39 @@ class Support:
     """The events from which copies are learnt, for P prefixes of each history at once.
 
     Args:
-        e: float [B, T, E], choice embedding of each event's item, already divided by sqrt(E).
+        events: the histories [B, T] themselves.
+        e: float [B, T, E], choice embedding of each event's item in the event's context, already divided by sqrt(E).
         bias: float [B, T], choice bias of each event's item.
         seen: what was chosen.
         inside: float [B, P, T], 1 where the event is in the prefix.
         age: float [B, P, T], decisions since the event; 0 where it is not in the prefix.
+        prior: float [B, 1, E], u0 of each user.
+        before: float [B, T, S + X], summary and context that each event was decided in; None but for `network` scope.
     """
 
+    events: Events
     e: Array
     bias: Array
     seen: Outcomes
     inside: Array
     age: Array
+    prior: Array
+    before: Array = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fast:
+    """What a user's copy changes of the network.
+
+    Args:
+        u: float [B, P, E], the fast vector.
+        film: float [B, P, H], by which share the session state is scaled up or down; None: not at all.
+        layers: the session network of the user's own, each array [B, P, ...]; None: the shared one.
+    """
+
+    u: Array
+    film: Array | None = None
+    layers: Layers | None = None
 
 
 class Adapter(Protocol):
@@ -43,18 +65,55 @@ class Adapter(Protocol):
     def sees_session(self) -> bool:
         """Whether h(s) may see the user's events."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether a copy can be carried on event by event; it is then kept in full precision."""
+
+    @property
+    def learns_as(self) -> str:
+        """The adapter that training runs with; another one's name where copies are not meta-learnt."""
+
     def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
         """Fresh parameters of this adapter by name, float32."""
 
+    def start(self, params: Params, spec: Spec, prior: Array) -> Array:
+        """The copy of somebody without events: u0 [B, P, E] -> [B, P, Z]."""
+
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
-        """The fast vectors of all prefixes: [B, P, E]. An empty prefix gives exactly the prior."""
+        """The copies of all prefixes: [B, P, Z]. An empty prefix gives exactly `start`."""
+
+    def fast(self, params: Params, spec: Spec, copy: Array, prior: Array) -> Fast:
+        """What copies [B, P, Z] of users with priors u0 [B, 1 or P, E] change of the network."""
 
 
-def prior(params: Params, support: Support) -> Array:
+@runtime_checkable
+class Streaming(Adapter, Protocol):
+    """An adapter whose copies can be carried on."""
+
+    def advance(self, params: Params, spec: Spec, copy: Array, support: Support) -> Array:
+        """Fold the events inside one prefix, oldest first, into copies [B, 1, Z]: [B, 1, Z]."""
+
+
+class HeadScope:
+    """What adapters share whose copy is the fast vector itself: Z = E."""
+
+    __slots__ = ()
+    streams = False
+
+    def start(self, params: Params, spec: Spec, prior: Array) -> Array:
+        """The prior."""
+        return prior
+
+    def fast(self, params: Params, spec: Spec, copy: Array, prior: Array) -> Fast:
+        """The copy is u."""
+        return Fast(copy)
+
+
+def prior(support: Support) -> Array:
     """u0 of every user and prefix: [B, P, E]."""
     xp = namespace(support.inside)
     users, prefixes, _ = support.inside.shape
-    return xp.broadcast_to(params["prior"], (users, prefixes, params["prior"].shape[-1]))
+    return xp.broadcast_to(support.prior, (users, prefixes, support.prior.shape[-1]))
 
 
 def evidence_params(forgetting: float = 4.6) -> dict[str, FloatArray]:
@@ -79,7 +138,10 @@ def evidence(params: Params, support: Support) -> tuple[Array, Array]:
     return recency * outcome[:, None, :], decisions
 
 
-def logits(u: Array, support: Support) -> Array:
-    """Choice logits of the support under fast vectors: u [B, P, E] -> [B, P, T]."""
-    xp = namespace(u)
-    return u @ xp.matrix_transpose(support.e) + support.bias[:, None, :]
+def logits(fast: Fast, support: Support) -> Array:
+    """Choice logits of the support under copies, the session left out unless it is the user's own: [B, P, T]."""
+    xp = namespace(fast.u)
+    if fast.layers is None:
+        return fast.u @ xp.matrix_transpose(support.e) + support.bias[:, None, :]
+    taste = fast.layers.forward(support.before[:, None])
+    return xp.sum(taste * support.e[:, None], axis=-1) + support.bias[:, None, :]

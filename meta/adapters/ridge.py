@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.adapters.port import Support, evidence, evidence_params, logits, prior
+from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior
 from meta.arrays import namespace
 from meta.choice import probabilities
 from meta.spec import Spec
@@ -21,11 +21,12 @@ JITTER = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Ridge:
+class Ridge(HeadScope):
     """The cheap baseline that ties most published meta-learners."""
 
     name: str = "ridge"
     sees_session: bool = True
+    learns_as: str = "ridge"
 
     def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
         """A square root [E, E] of the prior precision."""
@@ -35,9 +36,9 @@ class Ridge:
         """One Newton step."""
         xp = namespace(support.e)
         weight, _ = evidence(params, support)
-        u0 = prior(params, support)
+        u0 = prior(support)
         seen = support.seen
-        p = probabilities(logits(u0, support), seen.same)
+        p = probabilities(logits(Fast(u0), support), seen.same)
         gradient = (weight * (seen.choices[:, None, :] * p - seen.chosen[:, None, :])) @ support.e
         curvature = weight * seen.choices[:, None, :] * p
         if seen.same is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from meta import eras, neighbours
+from meta.adapters import named
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest
 from meta.policy import Policy
@@ -105,7 +106,7 @@ class Learner:
         self._actions = np.flatnonzero(likes >= min(how.least, likes.max()))
         spec = Spec(
             items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, item_ids=True,
-            slate="independent", adapter=adapter, steps=how.steps, history=how.history,
+            slate="independent", adapter=named(adapter).learns_as, steps=how.steps, history=how.history,
             neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount, eras=how.eras,
         )  # fmt: skip
         self.manifest = Manifest(spec)
@@ -172,9 +173,11 @@ class Learner:
         """The averaged parameters, ready to be saved."""
         return self._fixed | {name: value.numpy().copy() for name, value in self._average.items()}
 
-    def policy(self) -> Policy:
-        """The policy as it would serve now."""
-        return Policy(Checkpoint(self.manifest, self.learnt(), self._catalogue, ""))
+    def policy(self, adapter: str = "", params: dict[str, FloatArray] | None = None) -> Policy:
+        """The policy as it would serve now, or with another adapter and parameters that this one learnt for it."""
+        spec = self.manifest.spec
+        manifest = replace(self.manifest, spec=replace(spec, adapter=adapter or spec.adapter))
+        return Policy(Checkpoint(manifest, self.learnt() if params is None else params, self._catalogue, ""))
 
     def _dropped(self) -> Tensors:
         """The parameters with some of the choice tower's id embeddings switched off."""

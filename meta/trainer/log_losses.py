@@ -11,7 +11,7 @@ from meta import eras, neighbours, q_network
 from meta.spec import Spec
 from meta.td import conservatism, double_q_target, huber
 from meta.trainer.log_batches import Batch
-from meta.types import Events, FloatArray, IntArray
+from meta.types import FloatArray, IntArray
 
 Tensors = dict[str, torch.Tensor]
 
@@ -91,12 +91,7 @@ def evaluate(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return V(s) [B, P] and the unscaled advantages [B, P, A] of some prefixes of a batch."""
     table = q_network.items(params, spec, features)
-    events = Events(
-        *(torch.from_numpy(np.ascontiguousarray(x)) for x in (
-            batch.events.item, batch.events.reward, batch.events.group, batch.events.mask, batch.events.length,
-            batch.events.time_ms,
-        ))
-    )  # fmt: skip
+    events = batch.events.map(lambda x: torch.from_numpy(np.ascontiguousarray(x)))
     belief = q_network.believe(params, spec, table, events, torch.from_numpy(batch.prefix[:, some]))
     advantage = belief.taste_q @ table.e_q[actions].T + table.b_q[actions]
     if spec.neighbours:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from meta.adapters import finetune
 from meta.catalogue import Catalogue
 from meta.checkpoint import save
 from meta.coldstart import KS, Queries, by_policy, curve, queries
@@ -103,6 +104,7 @@ def train(
         yield Metrics(done, 2 * how.iterations, learner.loss, learner.td_loss, max(best, 0.0))
         if since >= how.patience:
             break
+    extra = _transfer(learner, adapter, asked) if learner.manifest.spec.adapter != adapter else {}
     everybody = np.concatenate([split.train, split.validation])
     for learner in _rounds(log, catalogue, everybody, adapter, seed, how, best_at):
         yield Metrics(done + learner.iteration, done + best_at, learner.loss, learner.td_loss, best)
@@ -119,10 +121,14 @@ def train(
     metrics = {f"validation_ndcg_at_{k}": float(value) for k, value in zip(KS, curve_at, strict=True)}
     span = (min(0.0, float(log.reward.min())), max(1.0, float(log.reward.max())))
     manifest = replace(
-        learner.manifest, reward_range=span, trained_on=trained_on, metrics=metrics | {"iterations": best_at},
+        learner.manifest,
+        spec=replace(learner.manifest.spec, adapter=adapter),
+        reward_range=span,
+        trained_on=trained_on,
+        metrics=metrics | {"iterations": best_at},
         git_revision=git_revision,
-    )  # fmt: skip
-    save(out, manifest, learner.learnt(), catalogue)
+    )
+    save(out, manifest, learner.learnt() | extra, catalogue)
 
 
 def _rounds(
@@ -133,6 +139,15 @@ def _rounds(
     for _ in range(stop):
         learner.step()
         yield learner
+
+
+def _transfer(learner: Learner, adapter: str, asked: Queries) -> dict[str, FloatArray]:
+    """What an adapter adds to a pooled model: its rate, chosen on validation users."""
+
+    def reached(params: dict[str, FloatArray]) -> float:
+        return float(curve(by_policy(learner.policy(adapter, params)), asked).ndcg.mean())
+
+    return {finetune.RATE: finetune.tuned(learner.learnt(), reached)[finetune.RATE]}
 
 
 def _with_best_memory(

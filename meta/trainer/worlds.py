@@ -14,15 +14,15 @@ copies honest without any bootstrapping; the TD term prices what a slate does to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from meta import q_network
-from meta.adapters import ADAPTERS
+from meta.adapters import ADAPTERS, finetune
 from meta.arrays import top
 from meta.checkpoint import Manifest, save
 from meta.errors import InputError
@@ -136,7 +136,7 @@ def train(
     catalogue = world.catalogue()
     spec = Spec(
         items=len(catalogue), features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, tower=how.tower,
-        slate="logit", adapter=adapter, steps=how.steps, history=how.history, discount=how.discount,
+        slate="logit", adapter=ADAPTERS[adapter].learns_as, steps=how.steps, history=how.history, discount=how.discount,
     )  # fmt: skip
     rng = np.random.default_rng(seed)
     params = {k: torch.tensor(v, requires_grad=True) for k, v in q_network.init(spec, rng).items()}
@@ -165,6 +165,11 @@ def train(
         choice, td = np.mean(losses, 0).tolist()
         yield Metrics(iteration + 1, how.iterations, float(episodes.reward.mean()), choice, td, epsilon)
     learnt = _numpy(params)
+    if spec.adapter != adapter:
+        spec = replace(spec, adapter=adapter)
+        drawn = memory.sample(4 * how.batch, rng).rows
+        start = max(0, world.steps - how.block)
+        learnt = finetune.tuned(learnt, lambda tried: -_choice_loss(tried, spec, features, drawn, start, how))
     final = meet(world, catalogue.features, learnt, spec, rng, epsilon=0.0, temperatures=(0.0,))
     trained_on = {"kind": "world", "name": world.name, "users": how.iterations * world.num_envs, "seed": seed}
     metrics = {"reward_per_step": float(final.reward.mean()), "choice_loss": choice, "td_loss": td}
@@ -192,7 +197,7 @@ def block_losses(
     """
     end = min(start + how.block, episodes.reward.shape[1])
     now = slice(start, end)
-    events = _torch_events(history(episodes.slate[:, :end], episodes.choice[:, :end], episodes.reward[:, :end]))
+    events = history(episodes.slate[:, :end], episodes.choice[:, :end], episodes.reward[:, :end]).map(torch.from_numpy)
     prefix = torch.arange(start, end + 1).expand(len(episodes), -1)
     table = q_network.items(params, spec, features)
     belief = q_network.believe(params, spec, table, events, prefix)
@@ -211,6 +216,15 @@ def block_losses(
             discount[:, -1] *= torch.from_numpy(~episodes.terminated)
         y = lambda_returns(torch.from_numpy(episodes.reward[:, now]), discount, next_value, how.mix)
     return choice_loss, huber(q - y).mean()
+
+
+def _choice_loss(
+    params: Mapping[str, FloatArray], spec: Spec, features: torch.Tensor, episodes: Episodes, start: int, how: Settings
+) -> float:
+    """How badly learnt parameters foretell a block of choices."""
+    tensors = {name: torch.from_numpy(value) for name, value in params.items()}
+    with torch.no_grad():
+        return float(block_losses(tensors, tensors, spec, features, episodes, start, how)[0])
 
 
 def _next_values(
@@ -237,15 +251,6 @@ def _next_values(
 
 def _prefixes(belief: q_network.Belief, some: slice) -> q_network.Belief:
     return q_network.Belief(belief.u[:, some], belief.taste_v[:, some], belief.taste_q[:, some], belief.value[:, some])
-
-
-def _torch_events(events: Events) -> Events:
-    return Events(
-        *(
-            torch.from_numpy(x)
-            for x in (events.item, events.reward, events.group, events.mask, events.length, events.time_ms)
-        )
-    )
 
 
 def _epsilon(progress: float, how: Settings) -> float:

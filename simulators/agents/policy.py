@@ -49,7 +49,7 @@ class PolicyAgent:
         users = len(rows)
         events = history(self._slate, self._choice, self._reward)
         ranking = self._policy.rank(
-            self._policy.adapt(events).u,
+            self._policy.adapt(events).copy,
             events,
             rows,
             slate_size=np.full(users, self._size),

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from meta import q_network
-from meta.adapters import ADAPTERS
+from meta.adapters import ADAPTERS, Support
 from meta.spec import Spec
-from meta.types import Events, FloatArray
+from meta.types import Context, Events, FloatArray
 from tests.meta.worlds_of_numbers import catalogue, histories, lively, spec
 
 NAMES = sorted(ADAPTERS)
+KINDS = [*((name, "head") for name in NAMES), ("maml", "network")]
+
+
+def support_of(shape: Spec, params: dict[str, Any], events: Events, features: Any, prefix: Any) -> Support:
+    """What the adapter sees of these prefixes."""
+    table = q_network.items(params, shape, features)
+    return q_network.gather(
+        params, shape, table, events, prefix, q_network.nothing_known(events, shape, prefix.shape[1])
+    )
 
 
 def adapt(shape: Spec, params: dict[str, FloatArray], events: Events) -> FloatArray:
     """Fast vectors [B, E] after the whole history."""
-    table = q_network.items(params, shape, catalogue(np.random.default_rng(1)).features)
-    support = q_network.gather(shape, table, events, events.length[:, None])
-    return np.asarray(ADAPTERS[shape.adapter].adapt(params, shape, support))[:, 0]
+    features = catalogue(np.random.default_rng(1)).features
+    support = support_of(shape, params, events, features, events.length[:, None])
+    adapter = ADAPTERS[shape.adapter]
+    return np.asarray(adapter.fast(params, shape, adapter.adapt(params, shape, support), support.prior).u)[:, 0]
 
 
 def to_torch(events: Events) -> Events:
     """The same histories as tensors."""
-    return Events(**{f.name: torch.as_tensor(getattr(events, f.name)) for f in dataclasses.fields(events)})
+    return events.map(torch.as_tensor)
 
 
 def reference_nll(u: torch.Tensor, e: torch.Tensor, bias: torch.Tensor, events: Events, user: int) -> torch.Tensor:
@@ -41,39 +52,45 @@ def reference_nll(u: torch.Tensor, e: torch.Tensor, bias: torch.Tensor, events: 
     return total
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("slate", ["logit", "independent"])
-def test_no_history_gives_exactly_the_prior(name: str, slate: str) -> None:
+@pytest.mark.parametrize(("name", "scope"), KINDS)
+@pytest.mark.parametrize("slate", ["logit", "independent", "graded"])
+def test_no_history_gives_exactly_the_prior(name: str, scope: str, slate: str) -> None:
     """User 0 of the histories has no events, so the copy is u0 to the last bit."""
     rng = np.random.default_rng(2)
-    shape = spec(name, slate=slate)
+    shape = spec(name, slate=slate, scope=scope)
     params = lively(q_network.init(shape, rng), rng)
     assert (params["prior"] == adapt(shape, params, histories(rng))[0]).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("slate", ["logit", "independent"])
-def test_numpy_equals_torch(name: str, slate: str) -> None:
-    """One maths, two backends: the whole belief agrees to 1e-5."""
+@pytest.mark.parametrize(("name", "scope"), KINDS)
+@pytest.mark.parametrize("slate", ["logit", "independent", "graded"])
+def test_numpy_equals_torch(name: str, scope: str, slate: str) -> None:
+    """One maths, two backends: the whole belief agrees to 1e-5, attributes and contexts included."""
     rng = np.random.default_rng(3)
-    shape = spec(name, slate=slate)
+    shape = spec(name, slate=slate, scope=scope, attributes=2, context=3)
     params = lively(q_network.init(shape, rng), rng)
     features = catalogue(rng).features
-    events = histories(rng)
+    events = dataclasses.replace(histories(rng), context=rng.standard_normal((4, 12, 3)).astype(np.float32))
+    known = Context(
+        rng.standard_normal((4, 2)).astype(np.float32),
+        rng.standard_normal((4, 2, 3)).astype(np.float32),
+        np.zeros((4, 2), np.int64),
+    )
     prefix = np.stack([events.length, np.maximum(events.length - 2, 0)], axis=1)
-    ours = q_network.believe(params, shape, q_network.items(params, shape, features), events, prefix)
+    ours = q_network.believe(params, shape, q_network.items(params, shape, features), events, prefix, known)
     tensors = {k: torch.as_tensor(v) for k, v in params.items()}
     table = q_network.items(tensors, shape, torch.as_tensor(features))
-    theirs = q_network.believe(tensors, shape, table, to_torch(events), torch.as_tensor(prefix))
+    same = Context(*map(torch.as_tensor, (known.attributes, known.request, known.now_ms)))
+    theirs = q_network.believe(tensors, shape, table, to_torch(events), torch.as_tensor(prefix), same)
     for part in dataclasses.fields(ours):
         np.testing.assert_allclose(getattr(ours, part.name), getattr(theirs, part.name).numpy(), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_prefix_equals_a_shorter_history(name: str) -> None:
+@pytest.mark.parametrize(("name", "scope"), KINDS)
+def test_a_prefix_equals_a_shorter_history(name: str, scope: str) -> None:
     """Computing all prefixes in one pass gives what adapting on each truncated history gives."""
     rng = np.random.default_rng(4)
-    shape = spec(name)
+    shape = spec(name, scope=scope)
     params = lively(q_network.init(shape, rng), rng)
     events = histories(rng)
     table = q_network.items(params, shape, catalogue(rng).features)
@@ -123,7 +140,7 @@ def test_meta_gradient_equals_autograd_through_a_hand_written_loop(order: int) -
     features = torch.as_tensor(catalogue(rng).features, dtype=torch.float64)
     table = q_network.items(params, shape, features)
     double = dataclasses.replace(to_torch(events), reward=torch.as_tensor(events.reward, dtype=torch.float64))
-    support = q_network.gather(shape, table, double, double.length[:, None])
+    support = support_of(shape, params, double, features, double.length[:, None])
     goal = torch.as_tensor(rng.standard_normal(shape.width))
     u = ADAPTERS["maml"].adapt(params, shape, support)
     (ours,) = torch.autograd.grad(((u[:, 0] - goal) ** 2).sum(), params["prior"])

@@ -31,20 +31,20 @@ def logits() -> np.ndarray:
 
 def test_probabilities_share_a_slate_with_no_choice() -> None:
     """Of odds 1 and 3 with 'no choice' the chances are 1/5 and 3/5; alone, odds 2 mean 2/3."""
-    p = probabilities(logits(), outcomes(history(), slates=True).same)
+    p = probabilities(logits(), outcomes(history(), "logit").same)
     np.testing.assert_allclose(p[0, 0, :3], [1 / 5, 3 / 5, 2 / 3])
 
 
 def test_without_slates_every_event_stands_alone() -> None:
     """The logistic function of each logit."""
-    seen = outcomes(history(), slates=False)
+    seen = outcomes(history(), "independent")
     assert seen.same is None
     np.testing.assert_allclose(probabilities(logits(), None)[0, 0, :3], [1 / 2, 3 / 4, 2 / 3])
 
 
 def test_losses_of_a_slate_add_up_to_its_likelihood() -> None:
     """-log 3/5 for the slate and -log 1/3 for the item that was not chosen."""
-    loss = losses(logits(), outcomes(history(), slates=True))[0, 0]
+    loss = losses(logits(), outcomes(history(), "logit"))[0, 0]
     assert -np.log(3 / 5) == pytest.approx(loss[0] + loss[1])
     assert -np.log(1 / 3) == pytest.approx(loss[2])
     assert loss[3] == 0.0
@@ -52,7 +52,7 @@ def test_losses_of_a_slate_add_up_to_its_likelihood() -> None:
 
 def test_residuals_are_the_derivative_of_the_losses() -> None:
     """Central differences of the summed losses by each logit agree to 1e-8."""
-    seen = outcomes(history(), slates=True)
+    seen = outcomes(history(), "logit")
     v = logits()
     for t in range(3):
         step = np.zeros_like(v)
@@ -63,7 +63,7 @@ def test_residuals_are_the_derivative_of_the_losses() -> None:
 
 def test_extreme_logits_stay_finite() -> None:
     """A logit of 10,000 is certainty, not overflow."""
-    seen = outcomes(history(), slates=True)
+    seen = outcomes(history(), "logit")
     v = np.full((1, 1, 4), 1e4, np.float32)
     assert np.isfinite(losses(v, seen)).all()
     assert np.isfinite(residuals(v, seen)).all()

@@ -30,7 +30,7 @@ def ranked(policy: Policy, events: Events, **changes: object) -> object:
         "temperature": np.zeros(users),
         "seed": np.arange(users, dtype=np.uint64),
     } | changes
-    return policy.rank(policy.adapt(events).u, events, **arguments)  # type: ignore[arg-type]  # test shorthand
+    return policy.rank(policy.adapt(events).copy, events, **arguments)  # type: ignore[arg-type]  # test shorthand
 
 
 def test_a_folder_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_batch_equals_its_users_alone(policy: Policy) -> None:
     seed = np.asarray([9, 8, 7, 6], np.uint64)
     together = ranked(policy, events, slate_size=sizes, temperature=temperature, seed=seed)
     for user in range(4):
-        one = Events(*(getattr(events, name)[user : user + 1] for name in Events.__dataclass_fields__))
+        one = events.map(lambda x, user=user: x[user : user + 1])
         alone = ranked(policy, one, slate_size=sizes[[user]], temperature=temperature[[user]], seed=seed[[user]])
         assert alone.row[0].tolist() == together.row[user, : sizes[user]].tolist()  # type: ignore[attr-defined]
         assert [-1] * (5 - sizes[user]) == together.row[user, sizes[user] :].tolist()  # type: ignore[attr-defined]
@@ -145,7 +145,7 @@ def test_a_copy_that_explodes_is_refused(tmp_path: Path) -> None:
     policy = Policy.load(tmp_path / "p")
     adaptation = policy.adapt(histories(np.random.default_rng(0)))
     assert adaptation.accepted.tolist() == [True, False, False, False]
-    assert (adaptation.u == policy.prior(4)).all()
+    assert (adaptation.copy == policy.prior(4)).all()
 
 
 def test_adaptation_lowers_the_loss_on_the_history(policy: Policy) -> None:

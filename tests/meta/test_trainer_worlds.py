@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from meta import q_network
+from meta.adapters import ADAPTERS
 from meta.checkpoint import load
 from meta.errors import InputError
 from meta.experience import Episodes
@@ -47,7 +48,7 @@ def test_twin_seeds_train_twin_policies(tmp_path: Path) -> None:
     assert Policy.load(tmp_path / "0").version == Policy.load(tmp_path / "1").version
 
 
-@pytest.mark.parametrize("adapter", ["frozen", "session", "ridge", "maml"])
+@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 def test_every_adapter_trains_into_a_folder_that_serves(adapter: str, tmp_path: Path) -> None:
     """The saved policy ranks the world's candidates, and its manifest says where it comes from."""
     metrics = trained(tmp_path / "policy", 0, adapter)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from meta.catalogue import Catalogue
+from meta.checkpoint import Checkpoint
+from meta.policy import Policy
 from meta.types import Adaptation
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import copies, decisions, history
+from tests.meta.worlds_of_numbers import checkpoint_parts
 
 CATALOGUE = Catalogue.from_features(["a", "b", "c"], np.eye(3, dtype=np.float32), ["x", "y", "z"])
 
@@ -16,6 +20,14 @@ CATALOGUE = Catalogue.from_features(["a", "b", "c"], np.eye(3, dtype=np.float32)
 def stored(*records: bytes) -> bytes:
     """A stored history with watermark 2^32 + 5."""
     return (5).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"".join(records)
+
+
+def accepted(*records: bytes) -> bytes:
+    """A stored history with the watermark that these events leave."""
+    mixed = 0
+    for record in records:
+        mixed ^= int.from_bytes(record[:4], "little")
+    return mixed.to_bytes(4, "little") + len(records).to_bytes(4, "little") + b"".join(records)
 
 
 def test_a_record_has_28_bytes() -> None:
@@ -53,19 +65,36 @@ def test_damaged_bytes_count_as_no_history() -> None:
     assert decoded.events.mask.tolist() == [[False], [False], [True]]
 
 
-def test_a_copy_comes_back_as_it_was_made() -> None:
-    """A copy packed in half floats returns the same numbers, for its policy and history only."""
+@pytest.mark.parametrize("adapter", ["maml", "lstm_memory"])
+def test_a_copy_comes_back_as_it_was_made(adapter: str) -> None:
+    """A stored copy returns the same numbers for its policy and history, and the prior for another policy."""
+    policy, other = (Policy(Checkpoint(*checkpoint_parts(adapter), version)) for version in ("ff", "fe"))
+    copy = np.array([[0.5, -2.0], [1.0, 3.0]], np.float32).repeat(policy.width // 2 + 1, 1)[:, : policy.width]
     one = np.ones(2, np.float32)
-    made = Adaptation(np.array([[0.5, -2.0], [1.0, 3.0]], np.float32), np.array([True, False]), one, one / 2, one * 7)
-    watermark = np.array([11, 12], np.uint64)
-    packed = copies.encode(made, watermark, "00000000000000ff")
-    prior = np.zeros((3, 2), np.float32)
-    found = copies.decode([packed[0], packed[1], None], np.array([11, 99, 0], np.uint64), "00000000000000ff", prior)
+    made = Adaptation(copy, np.array([True, False]), one, one / 2, one * 7)
+    packed = copies.Packing(policy).pack(made, np.array([11, 12], np.uint64))
+    now = np.array([11, 99, 0], np.uint64)
+    found = copies.Packing(policy).unpack([*packed, None], now)
     assert found.current.tolist() == [True, False, False]
-    assert found.adaptation.u.tolist() == [[0.5, -2.0], [0.0, 0.0], [0.0, 0.0]]
+    assert found.watermark.tolist() == [11, 12, 0]
+    assert found.adaptation.copy.tolist() == [*copy.tolist(), policy.prior(1)[0].tolist()]
     assert (found.adaptation.events_used[0], found.adaptation.loss_after[0]) == (7, 0.5)
-    other = copies.decode([packed[0]], watermark[:1], "00000000000000fe", prior[:1])
-    assert (other.present.tolist(), other.current.tolist()) == ([True], [False])
+    foreign = copies.Packing(other).unpack(packed[:1], now[:1])
+    assert (foreign.present.tolist(), foreign.current.tolist()) == ([True], [False])
+    assert foreign.adaptation.copy.tolist() == other.prior(1).tolist()
+
+
+def test_the_newest_events_are_told_from_late_ones() -> None:
+    """Events since a watermark are new where they stand at the end; one that came late, or too many, are not."""
+    records = [history.pack(str(n), n, "a", 1.0, "", 0) for n in range(4)]
+    before, now = (accepted(*records[:n]) for n in (2, 4))
+    mark = int.from_bytes(before[:8], "little")
+    assert history.newest(now, mark) == 2
+    late = accepted(history.pack("late", 0, "a", 1.0, "", 0), *records[:2])
+    assert history.newest(late, mark) == 0
+    assert history.newest(before, mark) == 0
+    trimmed = now[:8] + now[-28:]
+    assert history.newest(trimmed, mark) == 0
 
 
 def test_a_decision_joined_from_bytes_is_the_message() -> None:

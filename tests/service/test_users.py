@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from meta.policy import Policy
-from meta.types import Adaptation, Events
+from meta.types import Adaptation, Context, Events
 from service import history
 from service.metrics import Metrics
 from service.users import Personaliser
@@ -15,11 +15,11 @@ from tests.service.test_history import stored
 class Brittle(Policy):
     """A policy whose adaptation breaks on item row 3."""
 
-    def adapt(self, events: Events) -> Adaptation:
+    def adapt(self, events: Events, context: Context | None = None) -> Adaptation:
         """Raises where anybody has met that item."""
         if (events.item == 3).any():
             raise ArithmeticError("row 3")
-        return super().adapt(events)
+        return super().adapt(events, context)
 
 
 def test_a_user_who_breaks_adaptation_gets_the_prior_and_the_others_their_copies(policy: Path) -> None:
@@ -30,5 +30,5 @@ def test_a_user_who_breaks_adaptation_gets_the_prior_and_the_others_their_copies
     expected = Personaliser(sound, Metrics()).users(values, [None] * 3)
     assert users.reason == ["", "adaptation failed", ""]
     assert users.fresh.tolist() == [0, 2]
-    assert users.copy.u[[0, 2]].tolist() == expected.copy.u[[0, 2]].tolist()
-    assert users.copy.u[1].tolist() == sound.prior(1)[0].tolist()
+    assert users.adapted.copy[[0, 2]].tolist() == expected.adapted.copy[[0, 2]].tolist()
+    assert users.adapted.copy[1].tolist() == sound.prior(1)[0].tolist()

@@ -1,0 +1,103 @@
+"""The learned optimiser: an LSTM reads each coordinate's gradient and decides what the fast vector keeps and learns.
+
+    theta_t = f_t * theta_tm1 + (1 - f_t) * theta_0 - i_t * gradient_t         (Ravi & Larochelle 2017, eq. 2 and 3)
+    i_t = sigmoid([z_t, theta_tm1 - theta_0, i_tm1] Wi + bi), f_t likewise with f_tm1
+
+z_t is the state of a small LSTM over the inner steps that sees the pre-processed gradient and loss, detached. All
+coordinates share one set of weights, each has a scale of its own. Ours differs: what is forgotten returns to the prior
+instead of to 0, so no event means exactly the prior; and the gradient is the one of `maml`, a sum divided by a learnt
+power of the evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior
+from meta.arrays import namespace, sigmoid, softplus, stop_gradient
+from meta.choice import losses, residuals
+from meta.spec import Spec
+from meta.types import Array, FloatArray, Params
+
+CELL = 8
+"""Hidden units a coordinate."""
+INPUTS = 5
+"""log |g|, sign g, theta - theta_0, loss, log evidence."""
+SMALLEST = 10.0
+"""p: gradients below e^-p are seen by their value (Andrychowicz et al. 2016, appendix A)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LstmOptimizer(HeadScope):
+    """`spec.steps` steps of the learned optimiser on the fast vector."""
+
+    name: str = "lstm_optimizer"
+    sees_session: bool = True
+    learns_as: str = "lstm_optimizer"
+
+    def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """Gates that start close to gradient descent: f near 1, i at a half of a scale of 2."""
+
+        def normal(rows: int, columns: int) -> FloatArray:
+            return (0.1 * rng.standard_normal((rows, columns))).astype(np.float32)
+
+        return evidence_params() | {
+            "optimizer.x": normal(INPUTS, 4 * CELL),
+            "optimizer.h": normal(CELL, 4 * CELL),
+            "optimizer.b": np.zeros(4 * CELL, np.float32),
+            "optimizer.gates": normal(CELL + 2, 2),
+            "optimizer.bias": np.asarray([0.0, 4.0], np.float32),  # i = 1/2, f = .98
+            "optimizer.scale": np.full(spec.width, 1.8546, np.float32),  # softplus(1.8546) = 2
+            "optimizer.evidence": np.asarray([0.5413, 0.0], np.float32),  # as `maml.evidence`
+        }
+
+    def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
+        """The fast vector after the last step."""
+        xp = namespace(support.e)
+        weigh, decisions = evidence(params, support)
+        scale, power = params["optimizer.evidence"][0], params["optimizer.evidence"][1]
+        shrink = (1.0 + decisions / softplus(scale)) ** sigmoid(power)
+        known = xp.astype(decisions > 0, decisions.dtype)  # without events the gates move nothing
+        u0 = prior(support)
+        u = u0
+        h = c = xp.zeros((*u.shape, CELL), dtype=u.dtype)
+        i, f = xp.zeros_like(u), xp.ones_like(u)
+        for _ in range(spec.steps):
+            v = logits(Fast(u), support)
+            gradient = (weigh * residuals(v, support.seen)) @ support.e / shrink
+            loss = xp.sum(weigh * losses(v, support.seen), axis=-1)[..., None] / (1.0 + decisions)
+            x = preprocess(*(stop_gradient(part) for part in (gradient, u - u0, loss, decisions)))
+            h, c = _cell(params, x, h, c)
+            i, f = _gates(params, h, u - u0, i, f)
+            u = u0 + f * (u - u0) - known * i * softplus(params["optimizer.scale"]) * gradient
+        return u
+
+
+def preprocess(gradient: Array, moved: Array, loss: Array, decisions: Array) -> Array:
+    """What the LSTM sees of each coordinate: gradient and moved [B, P, E], loss and decisions [B, P, 1] -> [.., 5]."""
+    xp = namespace(gradient)
+    size = xp.abs(gradient)
+    large = size >= np.exp(-SMALLEST)
+    log = xp.log(xp.clip(size, np.exp(-SMALLEST), None)) / SMALLEST
+    first = xp.where(large, log, -xp.ones_like(log))
+    second = xp.where(large, xp.sign(gradient), np.exp(SMALLEST) * gradient)
+    wide = xp.zeros_like(gradient)
+    return xp.stack([first, second, moved, loss + wide, 0.2 * xp.log1p(decisions) + wide], axis=-1)
+
+
+def _cell(params: Params, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    """A plain LSTM step for every coordinate: x [B, P, E, INPUTS], h and c [B, P, E, CELL]."""
+    xp = namespace(x)
+    z = x @ params["optimizer.x"] + h @ params["optimizer.h"] + params["optimizer.b"]
+    i, f, o = (sigmoid(z[..., k * CELL : (k + 1) * CELL]) for k in range(3))
+    c = f * c + i * xp.tanh(z[..., 3 * CELL :])
+    return o * xp.tanh(c), c
+
+
+def _gates(params: Params, z: Array, moved: Array, i: Array, f: Array) -> tuple[Array, Array]:
+    """How much is learnt and kept of each coordinate: [B, P, E] each."""
+    w, b = params["optimizer.gates"], params["optimizer.bias"]
+    seen = [z @ w[:CELL, k] + w[CELL, k] * moved + w[CELL + 1, k] * gate + b[k] for k, gate in enumerate((i, f))]
+    return sigmoid(seen[0]), sigmoid(seen[1])
