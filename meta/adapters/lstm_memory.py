@@ -116,13 +116,15 @@ def inputs(support: Support, first: int = 0) -> Array:
     """X of each event from the first on: [B, T - first, E + EXTRAS]."""
     xp = namespace(support.e)
     events, dtype = support.events, support.e.dtype
-    gap = xp.astype(time_gaps(events)[:, first:], dtype)
+    seen, own = support.seen, xp.astype(events.reward * events.mask, dtype)  # of a slate the events so far are known
     extras = [
-        support.seen.chosen[:, first:], support.seen.reward[:, first:], 0.1 * xp.log1p(gap),
-        0.1 * xp.astype(places(events)[:, first:], dtype),
-    ]  # fmt: skip
+        seen.chosen,
+        own,
+        0.1 * xp.log1p(xp.astype(time_gaps(events), dtype)),
+        0.1 * xp.astype(places(events), dtype),
+    ]
     root = float(support.e.shape[-1]) ** 0.5  # an embedding as it is, not divided by sqrt(E)
-    return xp.concat([root * support.e[:, first:], xp.stack(extras, axis=-1)], axis=-1)
+    return xp.concat([root * support.e, xp.stack(extras, axis=-1)], axis=-1)[:, first:]
 
 
 def time_gaps(events: Events) -> Array:
