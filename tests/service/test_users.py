@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from meta.policy import Policy
-from meta.types import Adaptation, Context, Events
+from meta.types import Adaptation, Context, Events, FloatArray
 from service import history
 from service.metrics import Metrics
 from service.users import Personaliser
-from tests.service.test_history import stored
+from tests.service.support import make_policy
+from tests.service.test_history import accepted, stored
 
 
 class Brittle(Policy):
@@ -32,3 +36,57 @@ def test_a_user_who_breaks_adaptation_gets_the_prior_and_the_others_their_copies
     assert users.fresh.tolist() == [0, 2]
     assert users.adapted.copy[[0, 2]].tolist() == expected.adapted.copy[[0, 2]].tolist()
     assert users.adapted.copy[1].tolist() == sound.prior(1)[0].tolist()
+
+
+def record(n: int, at_ms: int | None = None) -> bytes:
+    """Event n with an item of its own."""
+    return history.pack(f"e{n}", n if at_ms is None else at_ms, f"i{n}", float(n % 2), "", 0)
+
+
+def carried(policy: Policy, *values: bytes) -> tuple[FloatArray, list[int]]:
+    """The copy after these states of one history, each met in turn, and how many copies were carried and made anew."""
+    metrics = Metrics()
+    personaliser = Personaliser(policy, metrics)
+    cached: bytes | None = None
+    for value in values:
+        users = personaliser.users([value], [cached])
+        kept = personaliser.to_keep(["u"], [value], users)
+        cached = kept[0].value if kept else cached
+    counts = [
+        int(metrics.registry.get_sample_value("quickstudy_copies_total", {"state": state}) or 0)
+        for state in ("carried", "adapted")
+    ]
+    return users.adapted.copy[0], counts
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    """A policy whose copies are the state of a recurrent memory."""
+    return Policy.load(make_policy(tmp_path_factory.mktemp("memory") / "p", adapter="lstm_memory"))
+
+
+def test_a_memory_is_carried_on_by_what_came_since(memory: Policy) -> None:
+    """Seven events in three visits give the copy that all at once give; only the first copy is made from history."""
+    records = [record(n) for n in range(7)]
+    copy, counts = carried(memory, *(accepted(*records[:n]) for n in (2, 3, 7)))
+    whole, _ = carried(memory, accepted(*records))
+    np.testing.assert_allclose(whole, copy, atol=1e-6)
+    assert [2, 1] == counts
+
+
+def test_a_memory_outlives_what_the_history_forgets(memory: Policy) -> None:
+    """With room for two events the carried copy is still that of all four."""
+    records = [record(n) for n in range(4)]
+    full = accepted(*records)
+    copy, _ = carried(memory, accepted(*records[:2]), accepted(*records[:3])[:8] + records[1] + records[2],
+                      full[:8] + records[2] + records[3])  # fmt: skip
+    whole, _ = carried(memory, full)
+    np.testing.assert_allclose(whole, copy, atol=1e-6)
+
+
+def test_a_late_event_makes_the_memory_anew(memory: Policy) -> None:
+    """An event that belongs before others cannot be appended: the copy is that of the history in its right order."""
+    late = accepted(record(9, at_ms=0), record(1), record(2))
+    copy, counts = carried(memory, accepted(record(1), record(2)), late)
+    assert carried(memory, late)[0].tolist() == copy.tolist()
+    assert [0, 2] == counts
