@@ -92,7 +92,7 @@ class Personaliser:
             new = np.zeros(events.users, np.int64)
             for i in stale[found.usable[stale]].tolist():
                 new[i] = history.newest(values[i] or b"", int(found.watermark[i]))
-            on = np.flatnonzero(new & adapted.accepted)
+            on = np.flatnonzero((new > 0) & adapted.accepted)
             if on.size:
                 adapted = _put(adapted, on, self._carry(events, values, adapted, new, on))
                 self._made["carried"].inc(int(on.size))
