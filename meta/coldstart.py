@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from meta.policy import Policy
 from meta.tasks import Sequences, windows
-from meta.types import BoolArray, Events, FloatArray, IntArray
+from meta.types import BoolArray, Context, Events, FloatArray, IntArray
 
 KS = (0, 1, 2, 3, 5, 10, 20)
 FIRST = 20
@@ -28,10 +28,10 @@ TOP = 10
 SHOWN = 20
 """Rows that a ranker shows."""
 
-Ranker = Callable[[Events, IntArray, IntArray], IntArray]
-"""Histories [B, T], times of the requests in ms [B] and rows never to be shown [B, X] -> best rows int [B, SHOWN]."""
-Scorer = Callable[[Events, IntArray], FloatArray]
-"""Histories [B, T] and times of the requests in ms [B] -> a finite score of every item [B, N]."""
+Ranker = Callable[[Events, Context, IntArray], IntArray]
+"""Histories [B, T], what is known of the requests and rows never to be shown [B, X] -> best rows int [B, SHOWN]."""
+Scorer = Callable[[Events, Context], FloatArray]
+"""Histories [B, T] and what is known of the requests -> a finite score of every item [B, N]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ class Queries:
     now_ms: IntArray
     relevant: tuple[IntArray, ...]
     items: int
+
+    def after(self, k: int) -> tuple[Events, Context]:
+        """The first k events of everybody, and what is known of the request that follows."""
+        users = len(self.users)
+        nothing = np.zeros((users, 0), np.float32)
+        return head(self.events, k), Context(nothing, nothing[:, None], self.now_ms[:, [k]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def head(events: Events, k: int) -> Events:
 
 def curve(ranker: Ranker, asked: Queries, ks: Sequence[int] = KS) -> Curve:
     """Rank for every user at every k."""
-    shown = [ranker(head(asked.events, k), asked.now_ms[:, k], asked.events.item) for k in ks]
+    shown = [ranker(*asked.after(k), asked.events.item) for k in ks]
     found = [hits(rows, asked.relevant) for rows in shown]
     sizes = np.asarray([len(wanted) for wanted in asked.relevant])
     return Curve(
@@ -146,8 +152,8 @@ def mrr(hit: BoolArray) -> npt.NDArray[np.float64]:
 def by_scores(scorer: Scorer, top: int = SHOWN) -> Ranker:
     """The ranker that shows what a scorer puts first; ties in an order that has nothing to do with the catalogue's."""
 
-    def rank(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
-        scores = np.array(scorer(events, now_ms))
+    def rank(events: Events, context: Context, excluded: IntArray) -> IntArray:
+        scores = np.array(scorer(events, context))
         if not np.isfinite(scores).all():
             raise ValueError(f"scores must be finite, got {int((~np.isfinite(scores)).sum())} that are not")
         user, slot = np.nonzero(excluded >= 0)
@@ -167,16 +173,17 @@ def by_scores(scorer: Scorer, top: int = SHOWN) -> Ranker:
 def by_policy(policy: Policy) -> Ranker:
     """The ranker that a policy is in service: each user's copy adapted, the whole catalogue ranked greedily."""
 
-    def rank(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
+    def rank(events: Events, context: Context, excluded: IntArray) -> IntArray:
         users = events.users
         ranking = policy.rank(
-            policy.adapt(events).copy,
+            policy.adapt(events, context).copy,
             events,
             None,
             slate_size=np.full(users, SHOWN),
             temperature=np.zeros(users),
             seed=np.zeros(users, np.uint64),
             excluded=excluded,
+            context=context,
         )
         return ranking.row
 

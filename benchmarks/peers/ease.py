@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.peers.likes import Matrix, of_supports
 from meta.coldstart import Scorer
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray
 
 
 def weights(likes: Matrix, penalty: float) -> FloatArray:
@@ -34,7 +34,7 @@ def ease(likes: Matrix, penalty: float) -> Scorer:
     alive = np.flatnonzero(likes.any(0))
     b = weights(likes[:, alive], penalty)
 
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
+    def score(events: Events, context: Context) -> FloatArray:
         out = np.zeros((events.users, items), np.float32)
         out[:, alive] = of_supports(events, items)[:, alive] @ b
         return out

@@ -9,7 +9,7 @@ import scipy.sparse
 
 from benchmarks.peers.likes import Matrix, of_supports
 from meta.coldstart import Scorer
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray
 
 
 def ials(likes: Matrix, factors: int, penalty: float, alpha: float, seed: int = 0, sweeps: int = 15) -> Scorer:
@@ -24,7 +24,7 @@ def ials(likes: Matrix, factors: int, penalty: float, alpha: float, seed: int = 
         )  # fmt: skip
         model.fit(scipy.sparse.csr_matrix(likes), show_progress=False)
 
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
+    def score(events: Events, context: Context) -> FloatArray:
         support = scipy.sparse.csr_matrix(of_supports(events, likes.shape[1]))
         users = model.recalculate_user(np.arange(events.users), support)
         return np.asarray(users @ model.item_factors.T, np.float32)

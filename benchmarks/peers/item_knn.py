@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.peers.likes import Matrix, of_supports
 from meta.coldstart import Scorer
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray
 
 
 def item_knn(likes: Matrix, keep: int, shrink: float) -> Scorer:
@@ -21,7 +21,7 @@ def item_knn(likes: Matrix, keep: int, shrink: float) -> Scorer:
         bar = -np.partition(-close, keep - 1, axis=1)[:, keep - 1]
         close[close < bar[:, None]] = 0.0
 
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
+    def score(events: Events, context: Context) -> FloatArray:
         out = np.zeros((events.users, items), np.float32)
         out[:, alive] = of_supports(events, items)[:, alive] @ close
         return out

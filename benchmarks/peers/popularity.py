@@ -6,14 +6,14 @@ import numpy as np
 
 from benchmarks.peers.likes import Matrix
 from meta.coldstart import Scorer
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray
 
 
 def popularity(likes: Matrix) -> Scorer:
     """Score an item by the number of training users who liked it."""
     count = likes.sum(0)
 
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
+    def score(events: Events, context: Context) -> FloatArray:
         return np.repeat(count[None], events.users, 0)
 
     return score
@@ -23,7 +23,7 @@ def chance(items: int, seed: int) -> Scorer:
     """Score by coin flips."""
     rng = np.random.default_rng(seed)
 
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
+    def score(events: Events, context: Context) -> FloatArray:
         return rng.random((events.users, items))
 
     return score

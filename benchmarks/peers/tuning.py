@@ -18,7 +18,7 @@ from benchmarks.peers.item_knn import item_knn
 from benchmarks.peers.likes import Matrix
 from benchmarks.peers.popularity import chance, popularity
 from meta.coldstart import Queries, Scorer, by_scores, curve
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray
 
 Fit = Callable[[Matrix], Scorer]
 
@@ -93,9 +93,9 @@ def standardise(scores: FloatArray) -> FloatArray:
 
 
 def _raw(scorer: Scorer, count: FloatArray) -> Scorer:
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
+    def score(events: Events, context: Context) -> FloatArray:
         informed = np.asarray(events.mask & (events.reward > 0)).any(1, keepdims=True)
-        return np.where(informed, scorer(events, now_ms), count)
+        return np.where(informed, scorer(events, context), count)
 
     return score
 
@@ -103,8 +103,8 @@ def _raw(scorer: Scorer, count: FloatArray) -> Scorer:
 def _blend(scorer: Scorer, count: FloatArray, *, log: bool, weight: float, by_user: bool) -> Scorer:
     prior = standardise(np.log1p(count)[None] if log else count[None])
 
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
-        own = scorer(events, now_ms)
+    def score(events: Events, context: Context) -> FloatArray:
+        own = scorer(events, context)
         blended: FloatArray = prior + weight * (standardise(own) if by_user else own)
         return blended
 
@@ -123,10 +123,10 @@ def _remember(scorer: Scorer, asked: Queries) -> Scorer:
     """The same scores for validation users, each support length scored once."""
     known: dict[int, FloatArray] = {}
 
-    def score(events: Events, now_ms: IntArray) -> FloatArray:
+    def score(events: Events, context: Context) -> FloatArray:
         k = int(events.length.max())
         if k not in known:
-            known[k] = scorer(events, now_ms)
+            known[k] = scorer(events, context)
         return known[k]
 
     return score

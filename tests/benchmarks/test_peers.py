@@ -10,7 +10,7 @@ from benchmarks.peers.popularity import chance, popularity
 from benchmarks.peers.tuning import FAMILIES, JOINS, standardise, tuned
 from meta.coldstart import Queries, queries
 from meta.tasks import Sequences
-from meta.types import Events
+from meta.types import Context, Events
 
 LIKES = np.array([[1, 1, 0], [1, 0, 0]], np.float32)
 
@@ -22,7 +22,12 @@ def _history(*items: int, reward: float = 1.0) -> Events:
     return Events(item, np.full(item.shape, reward), nothing + np.arange(len(items)), item >= 0, np.array([1]), nothing)
 
 
-NOW = np.zeros(1, np.int64)
+def _at(now_ms: int) -> Context:
+    """A request at a time, of one user of whom nothing else is known."""
+    return Context(np.zeros((1, 0)), np.zeros((1, 1, 0)), np.array([[now_ms]]))
+
+
+NOW = _at(0)
 ONE = (_history(0), NOW)
 """A user who liked row 0, and the time of the request."""
 NONE = (_history(0, reward=0.0), NOW)

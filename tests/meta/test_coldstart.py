@@ -7,7 +7,7 @@ import pytest
 
 from meta.coldstart import by_scores, curve, exposure, head, hits, interval, mrr, ndcg, queries
 from meta.tasks import Sequences
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray, IntArray
 
 
 def _log() -> Sequences:
@@ -34,7 +34,7 @@ def test_mrr_by_hand() -> None:
 def test_recall_counts_the_twenty_shown_and_ndcg_ten() -> None:
     """One of two wanted rows at rank 12: half is recalled, no NDCG, reciprocal rank 1/12."""
     asked = queries(_log(), np.arange(4))
-    result = curve(lambda events, now_ms, excluded: np.r_[22:30, 0:3, 20, 3:11][None], asked, ks=(0,))
+    result = curve(lambda events, context, excluded: np.r_[22:30, 0:3, 20, 3:11][None], asked, ks=(0,))
     assert (0.5, 0.0, 1 / 12) == (result.recall[0, 0], result.ndcg[0, 0], result.mrr[0, 0])
 
 
@@ -65,8 +65,8 @@ def test_a_request_comes_at_the_time_of_the_next_event() -> None:
     assert [list(range(100, 121))] == asked.now_ms.tolist()
     asked_at = []
 
-    def ranker(events: Events, now_ms: IntArray, excluded: IntArray) -> IntArray:
-        asked_at.append((events.length.tolist(), now_ms.tolist()))
+    def ranker(events: Events, context: Context, excluded: IntArray) -> IntArray:
+        asked_at.append((events.length.tolist(), context.now_ms[:, 0].tolist()))
         return np.zeros((1, 20), np.int64)
 
     curve(ranker, asked, ks=(0, 2, 20))
@@ -76,7 +76,7 @@ def test_a_request_comes_at_the_time_of_the_next_event() -> None:
 def test_the_support_is_all_that_differs_between_ks() -> None:
     """A scorer that finds the query once it sees two events scores 0 before and 1 from then on."""
 
-    def scorer(events: Events, now_ms: IntArray) -> FloatArray:
+    def scorer(events: Events, context: Context) -> FloatArray:
         scores = np.tile(-np.arange(30.0), (events.users, 1))
         if events.length.max() >= 2:
             scores[:, 20:22] = 1.0
@@ -91,19 +91,19 @@ def test_the_support_is_all_that_differs_between_ks() -> None:
 
 def test_ties_ignore_the_order_of_the_catalogue() -> None:
     """A scorer without an opinion does not show the first rows."""
-    rank = by_scores(lambda events, now_ms: np.zeros((events.users, 1000)))
-    events = queries(_log(), np.arange(4)).events
-    rows = rank(events, np.zeros(1), events.item)[0]
+    rank = by_scores(lambda events, context: np.zeros((events.users, 1000)))
+    events, context = queries(_log(), np.arange(4)).after(20)
+    rows = rank(events, context, events.item)[0]
     assert 20 == len(set(rows.tolist()))
     assert rows.mean() > 100
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:
     """A NaN would sort anywhere; it is an error."""
-    rank = by_scores(lambda events, now_ms: np.full((events.users, 30), np.nan))
-    events = queries(_log(), np.arange(4)).events
+    rank = by_scores(lambda events, context: np.full((events.users, 30), np.nan))
+    events, context = queries(_log(), np.arange(4)).after(20)
     with pytest.raises(ValueError, match="scores must be finite, got 30"):
-        rank(events, np.zeros(1), events.item)
+        rank(events, context, events.item)
 
 
 def test_intervals_cover_the_mean_and_know_their_clusters() -> None:

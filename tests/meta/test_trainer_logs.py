@@ -124,7 +124,7 @@ def test_training_starts_at_popularity_and_learns_tastes(tmp_path: Path) -> None
     table = sequences(log, len(catalogue))
     split = split_users(80, **policy.manifest.trained_on["split"])
     asked = queries(table, split.test)
-    popular = by_scores(lambda events, now_ms: np.tile(table.positives(split.train), (events.users, 1)))
+    popular = by_scores(lambda events, context: np.tile(table.positives(split.train), (events.users, 1)))
     learnt, base = (curve(ranker, asked).ndcg.mean(0) for ranker in (by_policy(policy), popular))
     assert learnt[4] > base[4] + 0.15
     assert abs(learnt[0] - base[0]) < 0.1
