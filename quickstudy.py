@@ -193,6 +193,24 @@ def bench_coldstart(movielens: Annotated[Path, typer.Option(help="A MovieLens fo
         show_claims(result)
 
 
+@bench.command("metastep")
+def bench_metastep() -> None:
+    """One meta-step over 32 tasks beside higher, torchopt, torch.func.vmap and a loop, with the same gradients."""
+    with clear_errors():
+        from benchmarks import metastep as measure
+
+        show_result(measure.run())
+
+
+@bench.command("adapt")
+def bench_adapt() -> None:
+    """What one user's adaptation costs, by adapter and number of events, and how large the stored copy is."""
+    with clear_errors():
+        from benchmarks import adapt as measure
+
+        show_result(measure.run())
+
+
 @app.command()
 def version() -> None:
     """The installed version."""
@@ -260,6 +278,12 @@ def show_claims(result: Mapping[str, Any]) -> None:
     show_table("claims", result["claims"])
     if not all(claim["holds"] for claim in result["claims"]):
         raise typer.Exit(1)
+
+
+def show_result(result: Mapping[str, Any]) -> None:
+    """Prints the rows of a benchmark, then its claims."""
+    show_table(result["command"], result["rows"])
+    show_claims(result)
 
 
 def keep(path: Path | None, result: Mapping[str, Any]) -> None:

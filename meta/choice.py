@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meta.arrays import namespace
+from meta.arrays import clip, namespace
 from meta.spec import Slate
 from meta.types import Array, Events
 
@@ -42,12 +42,12 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
     """Arranges a batch of histories for the likelihood; `slate` as in `Spec`, events [B, T]."""
     xp = namespace(events.reward)
     real = xp.astype(events.mask, events.reward.dtype)
-    chosen = xp.where(events.mask & (events.reward > 0), real, 0.0 * real)
+    chosen = xp.astype(events.mask & (events.reward > 0), real.dtype)
     reward = events.reward * real
     if slate == "graded":  # the logistic loss takes a share of a choice as it is
-        chosen = xp.clip(reward, 0.0, 1.0)
+        chosen = clip(reward, 0.0, 1.0)
     if slate != "logit":
-        return Outcomes(chosen, xp.ones_like(chosen), chosen, reward, real, None)
+        return Outcomes(chosen, xp.ones(chosen.shape, dtype=chosen.dtype), chosen, reward, real, None)
     together = (
         (events.group[:, :, None] == events.group[:, None, :]) & events.mask[:, :, None] & events.mask[:, None, :]
     )
@@ -56,10 +56,10 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
     clicks, size = sums[..., 0], sums[..., 2]
     return Outcomes(
         chosen,
-        xp.clip(clicks, 1.0, None),
-        xp.clip(clicks, None, 1.0),
+        clip(clicks, 1.0, None),
+        clip(clicks, None, 1.0),
         sums[..., 1],
-        real / xp.clip(size, 1.0, None),
+        real / clip(size, 1.0, None),
         same,
     )
 
@@ -73,7 +73,7 @@ def normaliser(logits: Array, same: Array | None) -> Array:
 def probabilities(logits: Array, same: Array | None) -> Array:
     """P(event | its slate): [B, P, T] -> [B, P, T]."""
     xp = namespace(logits)
-    logits = xp.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
     return xp.exp(logits) / normaliser(logits, same)
 
 
@@ -85,6 +85,6 @@ def residuals(logits: Array, seen: Outcomes) -> Array:
 def losses(logits: Array, seen: Outcomes) -> Array:
     """Negative log-likelihood by event, a slate's normaliser shared out evenly over it: [B, P, T] -> [B, P, T]."""
     xp = namespace(logits)
-    logits = xp.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
     normal = xp.log(normaliser(logits, seen.same))
     return (seen.choices * seen.share)[:, None, :] * normal - seen.chosen[:, None, :] * logits

@@ -176,7 +176,7 @@ def by_policy(policy: Policy) -> Ranker:
     def rank(events: Events, context: Context, excluded: IntArray) -> IntArray:
         users = events.users
         ranking = policy.rank(
-            policy.adapt(events, context).copy,
+            policy.adapt(events, context.attributes).copy,
             events,
             None,
             slate_size=np.full(users, SHOWN),

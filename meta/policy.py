@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -39,7 +40,8 @@ class Policy:
         self.streams = self._adapter.streams
         _check(checkpoint)
         self._params = checkpoint.params
-        self.width = self.prior(1).shape[1]
+        self._nobody = self._start(np.zeros((1, self.spec.attributes), np.float32))
+        self.width = self._nobody.shape[1]
         self._table = q_network.items(self._params, self.spec, self.catalogue.features)
 
     @classmethod
@@ -58,43 +60,48 @@ class Policy:
             users: B.
             attributes: float [B, A], encoded attributes; None: nothing is known.
         """
-        if attributes is None:
-            attributes = np.zeros((users, self.spec.attributes), np.float32)
-        nobody = Context(
-            attributes, np.zeros((users, 1, self.spec.context), np.float32), np.zeros((users, 1), np.int64)
-        )
-        u0 = q_network.prior(self._params, self.spec, nobody)
-        return self._kept(np.asarray(self._adapter.start(self._params, self.spec, u0))[:, 0])
+        if attributes is None or not self.spec.attributes:
+            return np.repeat(self._nobody, users, axis=0)
+        return self._start(attributes)
 
-    def adapt(self, events: Events, context: Context | None = None) -> Adaptation:
+    def adapt(self, events: Events, attributes: FloatArray | None = None) -> Adaptation:
         """Learns each user's copy from their history [B, T], in the precision in which copies are kept.
 
         A copy that is not finite or has exploded is refused: that user's row is the prior.
-        """
-        context = context or self.nothing_known(events)
-        support = self._support(events, events.length[:, None], context)
-        with np.errstate(all="ignore"):
-            copy = np.asarray(self._adapter.adapt(self._params, self.spec, support))[:, 0]
-            return self._accept(self._kept(copy), support, context)
-
-    def advance(self, copy: FloatArray, events: Events, fresh: BoolArray, context: Context | None = None) -> Adaptation:
-        """Carries copies [B, Z] on by new events: what `adapt` gives, at O(1) an event.
 
         Args:
-            copy: of the histories before these events, from a streaming adapter (`streams`).
+            events: histories [B, T].
+            attributes: as in `prior`.
+        """
+        with np.errstate(all="ignore"):
+            support = self._support(events, events.length[:, None], attributes)
+            copy = np.asarray(self._adapter.adapt(self._params, self.spec, support))[:, 0]
+            return self._accept(self._kept(copy), support, attributes)
+
+    def advance(self, adapted: Adaptation, events: Events, fresh: BoolArray) -> Adaptation:
+        """Carries copies on by new events: the copies that `adapt` gives, at O(1) an event. Losses are not looked at.
+
+        Args:
+            adapted: copies of the histories before these events, from a streaming adapter (`streams`).
             events: histories [B, T], the new events included.
             fresh: bool [B, T], true for the events that are not in the copy yet; nothing older than they are is.
-            context: as in `adapt`.
         """
-        adapter = self._adapter
-        if not isinstance(adapter, Streaming):
-            raise TypeError(f"the copies of {adapter.name} cannot be carried on; adapt anew")
-        context = context or self.nothing_known(events)
-        support = self._support(events, events.length[:, None], context)
-        new = replace(support, inside=(fresh & events.mask)[:, None].astype(np.float32))
+        if not self.streams:
+            raise TypeError(f"the copies of {self._adapter.name} cannot be carried on; adapt anew")
+        start = _before(events, fresh)
+        tail = events.map(lambda x: x[:, start:] if x.ndim > 1 else x)
+        fresh = fresh[:, start:] & tail.mask
+        support = q_network.gather_new(self._params, self.spec, self._table, tail, fresh)
+        adapter = cast("Streaming", self._adapter)
         with np.errstate(all="ignore"):
-            carried = np.asarray(adapter.advance(self._params, self.spec, copy[:, None], new))[:, 0]
-            return self._accept(carried, support, context)
+            copy = np.asarray(adapter.advance(self._params, self.spec, adapted.copy[:, None], support))[:, 0]
+        accepted = adapted.accepted & _sound(copy)
+        return replace(
+            adapted,
+            copy=copy if accepted.all() else np.where(accepted[:, None], copy, self._nobody),
+            accepted=accepted,
+            events_used=adapted.events_used + fresh.sum(axis=1),
+        )
 
     def rank(
         self,
@@ -146,21 +153,29 @@ class Policy:
             np.where(shown, propensity, 0.0).astype(np.float32),
         )
 
-    def _support(self, events: Events, prefix: IntArray, context: Context) -> Support:
-        return q_network.gather(self._params, self.spec, self._table, events, prefix, context)
+    def _start(self, attributes: FloatArray) -> FloatArray:
+        """The copies [B, Z] of users without events."""
+        u0 = q_network.prior(self._params, self.spec, attributes)
+        return self._kept(np.asarray(self._adapter.start(self._params, self.spec, u0))[:, 0])
+
+    def _support(self, events: Events, prefix: IntArray, attributes: FloatArray | None) -> Support:
+        if attributes is None:
+            attributes = np.zeros((events.users, self.spec.attributes), np.float32)
+        return q_network.gather(self._params, self.spec, self._table, events, prefix, attributes)
 
     def _kept(self, copy: FloatArray) -> FloatArray:
         """As it is stored: rounded to half floats, but for a state that is carried on."""
         return copy.astype(np.float32) if self.streams else copy.astype(np.float16).astype(np.float32)
 
-    def _accept(self, copy: FloatArray, support: Support, context: Context) -> Adaptation:
+    def _accept(self, copy: FloatArray, support: Support, attributes: FloatArray | None) -> Adaptation:
         """Lets a copy [B, Z] through, or the prior in its place."""
-        prior = self.prior(len(copy), np.asarray(context.attributes))
+        prior = self.prior(len(copy), attributes)
         both = self._adapter.fast(self._params, self.spec, np.stack([prior, copy], axis=1), support.prior)
         before, after = np.asarray(q_network.support_loss(both, support)).T
-        accepted = (np.abs(copy) < LARGEST).all(axis=-1) & np.isfinite(after)
+        accepted = _sound(copy) & np.isfinite(after)
         used = support.inside[:, 0].sum(axis=-1).astype(np.int64)
-        return Adaptation(np.where(accepted[:, None], copy, prior), accepted, before, after, used)
+        copy = copy if accepted.all() else np.where(accepted[:, None], copy, prior)
+        return Adaptation(copy, accepted, before, after, used)
 
     def _values(
         self, belief: q_network.Belief, events: Events, inside: FloatArray, candidates: IntArray | None
@@ -197,6 +212,20 @@ class Policy:
             of = slate_size == size
             scores[of] = slate_scores(v[of], advantage[of], valid[of], min(int(size), valid.shape[-1]))
         return scores
+
+
+def _sound(copy: FloatArray) -> BoolArray:
+    """Where a copy [B, Z] is finite and has not exploded: [B]; a comparison with NaN is false."""
+    sound: BoolArray = np.abs(copy).max(axis=-1) < LARGEST
+    return sound
+
+
+def _before(events: Events, fresh: BoolArray) -> int:
+    """Where a batch of histories must be read from: one event ahead of the slates that the fresh events belong to."""
+    first = np.where(fresh.any(axis=1), fresh.argmax(axis=1), fresh.shape[1])
+    opened = events.group == np.take_along_axis(events.group, np.minimum(first, fresh.shape[1] - 1)[:, None], 1)
+    slate = np.where(first < fresh.shape[1], opened.argmax(axis=1), fresh.shape[1])
+    return max(0, int(slate.min()) - 1)
 
 
 def _check(checkpoint: Checkpoint) -> None:

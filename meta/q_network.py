@@ -12,13 +12,13 @@ advantage have towers of their own: what explains a choice is not what makes a s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from meta.adapters import named
 from meta.adapters.port import Fast, Support, logits
-from meta.arrays import namespace
+from meta.arrays import clip, namespace, spread
 from meta.choice import losses, outcomes
 from meta.spec import Spec
 from meta.state import init as init_state
@@ -123,19 +123,20 @@ def nothing_known(events: Events, spec: Spec, prefixes: int = 1) -> Context:
     """The context of users of whom nothing is known but their histories; the time is that of their newest event."""
     xp = namespace(events.reward)
     users, dtype = events.users, events.reward.dtype
-    latest = xp.max(events.time_ms, axis=-1) if events.time_ms.shape[1] else xp.zeros(users, dtype=events.time_ms.dtype)
+    latest = xp.zeros(users, dtype=events.time_ms.dtype)
+    if events.time_ms.shape[1]:
+        latest = xp.max(events.time_ms, axis=-1)
     return Context(
         xp.zeros((users, spec.attributes), dtype=dtype),
         xp.zeros((users, prefixes, spec.context), dtype=dtype),
-        xp.broadcast_to(latest[:, None], (users, prefixes)),
+        spread(latest[:, None], (users, prefixes)),
     )
 
 
-def prior(params: Params, spec: Spec, context: Context) -> Array:
-    """u0 of each user, moved by what their attributes tell: [B, 1, E]."""
-    xp = namespace(context.attributes)
-    u0 = xp.broadcast_to(params["prior"], (context.attributes.shape[0], spec.width))
-    return (u0 + context.attributes @ params["prior.attributes"] if spec.attributes else u0)[:, None]
+def prior(params: Params, spec: Spec, attributes: Array) -> Array:
+    """u0 of each user, moved by what their attributes tell: [B, A] -> [B, 1, E]."""
+    u0 = spread(params["prior"], (attributes.shape[0], 1, spec.width))
+    return u0 + (attributes @ params["prior.attributes"])[:, None] if spec.attributes else u0
 
 
 def believe(
@@ -152,21 +153,24 @@ def believe(
         context: of the P requests that follow the prefixes; None: nothing is known.
     """
     context = context or nothing_known(events, spec, prefix.shape[1])
-    support = gather(params, spec, table, events, prefix, context)
+    support = gather(params, spec, table, events, prefix, context.attributes)
     copy = named(spec.adapter).adapt(params, spec, support)
     return look(params, spec, table, events, support.inside, support.age, copy, context)
 
 
-def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array, context: Context) -> Support:
-    """The support of an adapter: what the table says of the items in the histories."""
-    rows = _known(events.item)
-    e = table.e_v[rows]
-    if spec.context and events.context is not None:
-        e = e * modulation(params, events.context)
+def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array, attributes: Array) -> Support:
+    """The support of an adapter: what the table says of the items in the histories; attributes [B, A]."""
     inside, age = prefix_ages(events, prefix, spec.history)
-    before = _decided_in(spec, table, events) if spec.scope == "network" else None
-    u0 = prior(params, spec, context)
-    return Support(events, e, table.b_v[rows], outcomes(events, spec.slate), inside, age, u0, before)
+    u0 = prior(params, spec, attributes)
+    support = Support(events, *_met(params, spec, table, events), outcomes(events, spec.slate), inside, age, u0)
+    return replace(support, before=_decided_in(spec, table, events)) if spec.scope == "network" else support
+
+
+def gather_new(params: Params, spec: Spec, table: ItemTable, events: Events, fresh: Array) -> Support:
+    """The support of a streaming adapter that reads on: of the histories [B, T] the events that are fresh, bool."""
+    inside = namespace(events.reward).astype(fresh[:, None], events.reward.dtype)
+    seen = outcomes(events, spec.slate)
+    return Support(events, *_met(params, spec, table, events), seen, inside, 0.0 * inside, params["prior"])
 
 
 def look(
@@ -186,7 +190,7 @@ def look(
     seen = summarise(table.features[_known(events.item)], events, inside, age)
     if spec.context:
         seen = xp.concat([seen, context.request], axis=-1)
-    fast = adapter.fast(params, spec, copy, prior(params, spec, context))
+    fast = adapter.fast(params, spec, copy, prior(params, spec, context.attributes))
     if fast.layers is None:
         h = state(params, seen)
         h = h if fast.film is None else h * (1.0 + fast.film)
@@ -216,7 +220,16 @@ def support_loss(fast: Fast, support: Support) -> Array:
     xp = namespace(fast.u)
     decisions = xp.sum(support.inside * support.seen.share[:, None, :], axis=-1)
     total = xp.sum(support.inside * losses(logits(fast, support), support.seen), axis=-1)
-    return total / xp.clip(decisions, 1.0, None)
+    return total / clip(decisions, 1.0, None)
+
+
+def _met(params: Params, spec: Spec, table: ItemTable, events: Events) -> tuple[Array, Array]:
+    """Choice embedding, in its context, and bias of each event's item: [B, T, E], [B, T]."""
+    rows = _known(events.item)
+    e = table.e_v[rows]
+    if spec.context and events.context is not None:
+        e = e * modulation(params, events.context)
+    return e, table.b_v[rows]
 
 
 def _decided_in(spec: Spec, table: ItemTable, events: Events) -> Array:
@@ -232,4 +245,4 @@ def _decided_in(spec: Spec, table: ItemTable, events: Events) -> Array:
 
 def _known(rows: Array) -> Array:
     """Rows with padding and unknown items sent to row 0, where the mask hides them."""
-    return namespace(rows).clip(rows, 0, None)
+    return clip(rows, 0, None)

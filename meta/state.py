@@ -68,10 +68,9 @@ def prefix_ages(events: Events, prefix: Array, history: int) -> tuple[Array, Arr
         float [B, P, T] of 0 and 1, and float [B, P, T] ages (0 = the newest decision; 0 where out).
     """
     xp = namespace(events.reward)
-    age = prefix[:, :, None] - 1 - events.group[:, None, :]
-    inside = events.mask[:, None, :] & (age >= 0) & (age < history)
-    zero = xp.zeros_like(events.reward)[:, None, :]
-    return xp.astype(inside, zero.dtype), xp.where(inside, xp.astype(age, zero.dtype), zero)
+    age = (prefix - 1)[:, :, None] - events.group[:, None, :]
+    inside = xp.astype(events.mask[:, None, :] & (age >= 0) & (age < history), events.reward.dtype)
+    return inside, inside * xp.astype(age, inside.dtype)
 
 
 def summarise(features: Array, events: Events, inside: Array, age: Array) -> Array:

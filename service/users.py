@@ -111,7 +111,7 @@ class Personaliser:
         size = np.array([len(history.records(values[i])) for i in on])[:, None]
         at = np.arange(events.item.shape[1])
         fresh = (at >= size - new[on, None]) & (at < size)
-        return self._policy.advance(adapted.copy[on], events.map(lambda x: x[on]), fresh)
+        return self._policy.advance(adapted.map(lambda x: x[on]), events.map(lambda x: x[on]), fresh)
 
     def _adapt(self, events: Events) -> tuple[Adaptation, list[int]]:
         """Copies of a batch, and the users for whom that failed: whatever is odd about one, the others are adapted."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.adapters.port import Fast, Support
-from meta.arrays import namespace, sigmoid
+from meta.arrays import clip, namespace, sigmoid
 from meta.spec import Spec
 from meta.types import Array, Events, FloatArray, Params
 
@@ -129,17 +129,15 @@ def inputs(support: Support, first: int = 0) -> Array:
 
 def time_gaps(events: Events) -> Array:
     """Hours since the event before, 0 for the first one: [B, T]."""
-    xp = namespace(events.time_ms)
-    ahead = events.time_ms[:, 1:] - events.time_ms[:, :-1]
-    gap = xp.concat([xp.zeros_like(events.time_ms[:, :1]), ahead], axis=-1)
-    return xp.clip(gap, 0, None) / HOUR_MS
+    gap = 0 * events.time_ms
+    gap[:, 1:] = events.time_ms[:, 1:] - events.time_ms[:, :-1]
+    return clip(gap, 0, None) / HOUR_MS
 
 
 def places(events: Events) -> Array:
     """Place of each event in its slate, 0 for the first: [B, T]."""
-    xp = namespace(events.group)
-    at = xp.arange(events.group.shape[1])
-    starts = xp.concat([xp.ones_like(events.group[:, :1]), events.group[:, 1:] - events.group[:, :-1]], axis=-1)
-    opened = xp.where(starts > 0, at[None, :], 0 * at[None, :])
-    first = np.maximum.accumulate(opened, axis=-1) if xp is np else opened.cummax(-1).values
-    return at[None, :] - first
+    xp, group = namespace(events.group), events.group
+    if not group.shape[1]:
+        return group
+    same = xp.astype(group[:, :, None] == group[:, None, :], xp.uint8)
+    return xp.arange(group.shape[1]) - xp.argmax(same, axis=-1)

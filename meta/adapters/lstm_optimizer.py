@@ -57,21 +57,22 @@ class LstmOptimizer(HeadScope):
         """The fast vector after the last step."""
         xp = namespace(support.e)
         weigh, decisions = evidence(params, support)
-        scale, power = params["optimizer.evidence"][0], params["optimizer.evidence"][1]
-        shrink = (1.0 + decisions / softplus(scale)) ** sigmoid(power)
+        half, power = params["optimizer.evidence"][0], params["optimizer.evidence"][1]
+        shrink = (1.0 + decisions / softplus(half)) ** sigmoid(power)
+        scale = softplus(params["optimizer.scale"])
         known = xp.astype(decisions > 0, decisions.dtype)  # without events the gates move nothing
         u0 = prior(support)
         u = u0
         h = c = xp.zeros((*u.shape, CELL), dtype=u.dtype)
-        i, f = xp.zeros_like(u), xp.ones_like(u)
+        gates = h[..., :2] + xp.stack([0.0 * scale, 1.0 + 0.0 * scale], axis=-1)  # nothing learnt, all kept
         for _ in range(spec.steps):
             v = logits(Fast(u), support)
             gradient = (weigh * residuals(v, support.seen)) @ support.e / shrink
             loss = xp.sum(weigh * losses(v, support.seen), axis=-1)[..., None] / (1.0 + decisions)
             x = preprocess(*(stop_gradient(part) for part in (gradient, u - u0, loss, decisions)))
             h, c = _cell(params, x, h, c)
-            i, f = _gates(params, h, u - u0, i, f)
-            u = u0 + f * (u - u0) - known * i * softplus(params["optimizer.scale"]) * gradient
+            gates = _gates(params, h, u - u0, gates)
+            u = u0 + gates[..., 1] * (u - u0) - known * gates[..., 0] * scale * gradient
         return u
 
 
@@ -91,13 +92,12 @@ def _cell(params: Params, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
     """A plain LSTM step for every coordinate: x [B, P, E, INPUTS], h and c [B, P, E, CELL]."""
     xp = namespace(x)
     z = x @ params["optimizer.x"] + h @ params["optimizer.h"] + params["optimizer.b"]
-    i, f, o = (sigmoid(z[..., k * CELL : (k + 1) * CELL]) for k in range(3))
-    c = f * c + i * xp.tanh(z[..., 3 * CELL :])
-    return o * xp.tanh(c), c
+    gate = sigmoid(z[..., : 3 * CELL])
+    c = gate[..., CELL : 2 * CELL] * c + gate[..., :CELL] * xp.tanh(z[..., 3 * CELL :])
+    return gate[..., 2 * CELL :] * xp.tanh(c), c
 
 
-def _gates(params: Params, z: Array, moved: Array, i: Array, f: Array) -> tuple[Array, Array]:
-    """How much is learnt and kept of each coordinate: [B, P, E] each."""
+def _gates(params: Params, z: Array, moved: Array, gates: Array) -> Array:
+    """How much is learnt (i) and kept (f) of each coordinate: [B, P, E, 2], from the same of the step before."""
     w, b = params["optimizer.gates"], params["optimizer.bias"]
-    seen = [z @ w[:CELL, k] + w[CELL, k] * moved + w[CELL + 1, k] * gate + b[k] for k, gate in enumerate((i, f))]
-    return sigmoid(seen[0]), sigmoid(seen[1])
+    return sigmoid(z @ w[:CELL] + moved[..., None] * w[CELL] + gates * w[CELL + 1] + b)

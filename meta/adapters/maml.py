@@ -16,7 +16,7 @@ import numpy as np
 
 from meta.adapters.layers import Layers, pack, unpack
 from meta.adapters.port import Fast, Support, evidence, evidence_params, logits, prior
-from meta.arrays import namespace, sigmoid, softplus, stop_gradient
+from meta.arrays import namespace, sigmoid, softplus, spread, stop_gradient
 from meta.choice import residuals
 from meta.spec import Spec
 from meta.state import input_width
@@ -97,8 +97,7 @@ def _shared(params: Params, spec: Spec, prior: Array) -> list[Array]:
     """Where every user starts: the moving arrays with leading axes [B, P], u last."""
     if spec.scope == "head":
         return [prior]
-    xp = namespace(prior)
-    return [xp.broadcast_to(params[name], (*prior.shape[:2], *params[name].shape)) for name in LAYERS] + [prior]
+    return [spread(params[name], (*prior.shape[:2], *params[name].shape)) for name in LAYERS] + [prior]
 
 
 def _copy(spec: Spec, theta: list[Array]) -> Array:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from meta.adapters.layers import Layers
-from meta.arrays import namespace, sigmoid, softplus
+from meta.arrays import namespace, sigmoid, softplus, spread
 from meta.choice import Outcomes
 from meta.spec import Spec
 from meta.types import Array, Events, FloatArray, Params
@@ -111,9 +111,8 @@ class HeadScope:
 
 def prior(support: Support) -> Array:
     """u0 of every user and prefix: [B, P, E]."""
-    xp = namespace(support.inside)
     users, prefixes, _ = support.inside.shape
-    return xp.broadcast_to(support.prior, (users, prefixes, support.prior.shape[-1]))
+    return spread(support.prior, (users, prefixes, support.prior.shape[-1]))
 
 
 def evidence_params(forgetting: float = 4.6) -> dict[str, FloatArray]:

@@ -13,7 +13,7 @@ from meta.adapters import ADAPTERS, finetune
 from meta.adapters.lstm_memory import cell, places, time_gaps
 from meta.checkpoint import Checkpoint
 from meta.policy import Policy
-from meta.types import Events, FloatArray
+from meta.types import Adaptation, Events, FloatArray
 from tests.meta.test_adapters import adapt, reference_nll, support_of, to_torch
 from tests.meta.worlds_of_numbers import catalogue, checkpoint_parts, histories, lively, spec
 
@@ -189,14 +189,16 @@ def test_streaming_equals_the_whole_sequence() -> None:
     policy = Policy(Checkpoint(*checkpoint_parts("lstm_memory"), "00000000000000aa"))
     events = histories(np.random.default_rng(7))
     events.mask[1, 1] = False  # an item that the catalogue does not know
-    copy = policy.prior(4)
+    none = np.zeros(4, np.float32)
+    adapted = Adaptation(policy.prior(4), np.ones(4, bool), none, none, np.zeros(4, np.int64))
     for t in range(events.item.shape[1]):
         until = np.arange(events.item.shape[1]) <= t
         seen = Events(
             events.item, events.reward * until, events.group, events.mask & until, events.length, events.time_ms
         )
-        copy = policy.advance(copy, seen, np.broadcast_to(np.arange(12) == t, (4, 12))).copy
-    np.testing.assert_allclose(policy.adapt(events).copy, copy, atol=1e-6)
+        adapted = policy.advance(adapted, seen, np.broadcast_to(np.arange(12) == t, (4, 12)))
+    np.testing.assert_allclose(policy.adapt(events).copy, adapted.copy, atol=1e-6)
+    assert events.mask.sum(1).tolist() == adapted.events_used.tolist()
 
 
 def test_gaps_and_places_by_hand() -> None:

@@ -22,9 +22,8 @@ KINDS = [*((name, "head") for name in NAMES), ("maml", "network")]
 def support_of(shape: Spec, params: dict[str, Any], events: Events, features: Any, prefix: Any) -> Support:
     """What the adapter sees of these prefixes."""
     table = q_network.items(params, shape, features)
-    return q_network.gather(
-        params, shape, table, events, prefix, q_network.nothing_known(events, shape, prefix.shape[1])
-    )
+    nothing = q_network.nothing_known(events, shape).attributes
+    return q_network.gather(params, shape, table, events, prefix, nothing)
 
 
 def adapt(shape: Spec, params: dict[str, FloatArray], events: Events) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from meta.policy import Policy
-from meta.types import Adaptation, Context, Events, FloatArray
+from meta.types import Adaptation, Events, FloatArray
 from service import history
 from service.metrics import Metrics
 from service.users import Personaliser
@@ -19,11 +19,11 @@ from tests.service.test_history import accepted, stored
 class Brittle(Policy):
     """A policy whose adaptation breaks on item row 3."""
 
-    def adapt(self, events: Events, context: Context | None = None) -> Adaptation:
+    def adapt(self, events: Events, attributes: FloatArray | None = None) -> Adaptation:
         """Raises where anybody has met that item."""
         if (events.item == 3).any():
             raise ArithmeticError("row 3")
-        return super().adapt(events, context)
+        return super().adapt(events, attributes)
 
 
 def test_a_user_who_breaks_adaptation_gets_the_prior_and_the_others_their_copies(policy: Path) -> None:
