@@ -1,6 +1,7 @@
 """Meta-training in a world: deterministic, and it learns."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from meta import q_network
 from meta.adapters import ADAPTERS
 from meta.checkpoint import load
 from meta.errors import InputError
-from meta.experience import Episodes
 from meta.policy import Policy
 from meta.spec import Spec
 from meta.trainer.rollout import meet
-from meta.trainer.worlds import Metrics, Settings, block_losses, train
+from meta.trainer.world_learner import Settings
+from meta.trainer.world_losses import Block, Targets, losses
+from meta.trainer.worlds import Metrics, train
 from meta.types import FloatArray
 from simulators.agents.policy import PolicyAgent
 from simulators.interest_exploration import InterestExploration
@@ -74,7 +76,8 @@ def choice_loss(params: Mapping[str, FloatArray], spec: Spec) -> float:
     rng = np.random.default_rng(77)
     random = meet(world, world.documents, params, spec, rng, epsilon=1.0, temperatures=(0.0,))
     tensors = {k: torch.tensor(v) for k, v in params.items()}
-    return float(block_losses(tensors, tensors, spec, torch.tensor(world.documents), random, 0, Settings())[0])
+    block = Block.of(random, 0, 20)
+    return losses(tensors, tensors, spec, torch.tensor(world.documents), block, Targets()).choice.item()
 
 
 def test_learning_lowers_the_choice_loss_and_finds_what_users_like(tmp_path: Path) -> None:
@@ -110,32 +113,22 @@ def test_served_and_trained_policy_show_the_same(tmp_path: Path) -> None:
     assert same > 0.95  # copies are kept as half floats, which may turn a near tie
 
 
-def one_step_episode(terminated: bool) -> Episodes:
-    """A user who was shown items 0 and 1, clicked the first, and is offered 2 and 3 next."""
-    return Episodes(
-        offer=np.array([[[0, 1], [2, 3]]], np.int32),
-        slate=np.array([[[0, 1]]], np.int32),
-        choice=np.zeros((1, 1), np.int8),
-        reward=np.ones((1, 1), np.float32),
-        terminated=np.array([terminated]),
-    )
+def test_every_setting_of_the_dqn_side_trains_and_twin_seeds_stay_twins(tmp_path: Path) -> None:
+    """Prioritised replay, n-step returns, one network for choice and judgement, multi-step loss and annealed order."""
+    how = replace(SMALL, iterations=4, steps=2, priority=0.6, n_steps=3, double=False, first_order=0.5, multi_step=0.75)
+    first, second = (list(train(small_world(), tmp_path / name, settings=how)) for name in "ab")
+    assert first == second
+    assert Policy.load(tmp_path / "a").version == Policy.load(tmp_path / "b").version
 
 
-def test_losses_of_a_network_that_knows_nothing_by_hand() -> None:
-    """With all logits and values 0 the choice costs log 3, and a terminal reward of 1 costs Huber(1) = .5."""
-    spec = Spec(items=4, features=1, width=2, hidden=2, slate="logit", adapter="session", discount=0.5)
-    zeros = {k: torch.zeros(v.shape) for k, v in q_network.init(spec, np.random.default_rng(0)).items()}
-    how = Settings(discount=0.5)
-    choice_loss, td_loss = block_losses(zeros, zeros, spec, torch.ones(4, 1), one_step_episode(True), 0, how)
-    np.testing.assert_allclose([np.log(3.0), 0.5], [choice_loss.item(), td_loss.item()], rtol=1e-6)
+def test_a_training_that_diverges_says_so_and_saves_nothing(tmp_path: Path) -> None:
+    """A step size of 1e30 leaves numbers behind at once."""
+    with pytest.raises(FloatingPointError, match=r"the loss is nan, .* train with a smaller rate"):
+        list(train(small_world(), tmp_path / "p", settings=replace(SMALL, rate=1e30)))
+    assert not (tmp_path / "p").exists()
 
 
-@pytest.mark.parametrize(("terminated", "expected"), [(True, 0.5), (False, 1.5)])
-def test_truncation_bootstraps_and_termination_does_not(terminated: bool, expected: float) -> None:
-    """With a target value of 2 and a discount of .5 a cut episode is worth 1 + 1, an ended one 1."""
-    spec = Spec(items=4, features=1, width=2, hidden=2, slate="logit", adapter="session", discount=0.5)
-    online = {k: torch.zeros(v.shape) for k, v in q_network.init(spec, np.random.default_rng(0)).items()}
-    target = online | {"value.b": torch.tensor(2.0)}
-    how = Settings(discount=0.5)
-    _, td_loss = block_losses(online, target, spec, torch.ones(4, 1), one_step_episode(terminated), 0, how)
-    np.testing.assert_allclose(expected, td_loss.item(), rtol=1e-6)
+def test_shares_are_refused_in_words() -> None:
+    """A share of the iterations is a number from 0 to 1."""
+    with pytest.raises(ValueError, match=r"first_order must be in 0..1, got 1.5"):
+        Settings(first_order=1.5)

@@ -1,0 +1,179 @@
+"""One learner of a world: its settings, its memory and its steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from meta import q_network
+from meta.experience import Episodes, ReplayMemory
+from meta.spec import Spec
+from meta.trainer.world_losses import Block, Targets, Tensors, losses
+from meta.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train; the defaults are what the world `interest_exploration` was tuned with.
+
+    Args:
+        iterations: rounds of meeting users and learning; every schedule runs by it, never by the clock.
+        updates: gradient steps an iteration.
+        batch: episodes a gradient step.
+        block: consecutive steps of an episode that a gradient step learns from.
+        memory: episodes that the replay memory keeps.
+        priority: alpha of prioritised replay, how much a user's TD error counts when users are drawn; 0 is uniform.
+        correction: first and last beta, how much of that bias the losses' weights undo.
+        rate: peak step size of Adam; the item towers and the adapter's rates take the multiples in `FASTER`.
+        warm_up: gradient steps until the peak, from where a cosine falls to a fiftieth.
+        clip: largest norm of the gradient.
+        polyak: share of the online parameters in each move of the target's.
+        td_weight: weight of the TD loss beside the choice loss.
+        discount: gamma a step, 0..1.
+        mix: lambda of the returns, 0..1.
+        n_steps: rewards before a return is bootstrapped; 0 takes lambda-returns.
+        double: whether the online network chooses the next slate that the target judges.
+        first_order: share of the iterations, from the start, in which `maml` takes first-order gradients.
+        multi_step: share of the iterations over which the losses after the earlier inner steps fade out, from as much
+            as the last one's to nothing; 0 learns from the last step alone.
+        epsilon: first and last chance that a slate position is filled at random.
+        explore: share of the iterations over which epsilon falls.
+        temperatures: of Plackett-Luce exploration, in standard deviations of a request's scores, dealt out over users.
+        width, hidden, tower, steps: see `Spec`.
+        history: most decisions of a user that adaptation sees.
+    """
+
+    iterations: int = 100
+    updates: int = 8
+    batch: int = 64
+    block: int = 20
+    memory: int = 1536
+    priority: float = 0.0
+    correction: tuple[float, float] = (0.4, 1.0)
+    rate: float = 4e-3
+    warm_up: int = 50
+    clip: float = 2.0
+    polyak: float = 0.03
+    td_weight: float = 0.5
+    discount: float = 0.9
+    mix: float = 0.8
+    n_steps: int = 0
+    double: bool = True
+    first_order: float = 0.0
+    multi_step: float = 0.0
+    epsilon: tuple[float, float] = (0.5, 0.02)
+    explore: float = 0.6
+    temperatures: tuple[float, ...] = (0.0, 0.3, 0.6, 1.0)
+    width: int = 16
+    hidden: int = 64
+    tower: int = 0
+    steps: int = 3
+    history: int = 128
+
+    def __post_init__(self) -> None:
+        """Refuses shares that are none; the other values are refused where they are used."""
+        for name in ("first_order", "multi_step", "explore", "discount", "mix", "polyak"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} must be in 0..1, got {value}")
+
+
+FASTER = {"item.": 3.0, "taste.": 3.0, "maml.rate": 5.0, "evidence.decay": 5.0}
+"""Parameters by the start of their name whose step size is a multiple of the others': as Adam ignores the scale of the
+gradient, this equals a larger scale of their outputs."""
+
+
+class Learner:
+    """Parameters that learn from the users who were met: online and target, and the memory they learn from.
+
+    Args:
+        spec: their shape.
+        features: float32 [N, F], the catalogue.
+        length: steps of an episode.
+        rng: draws parameters, episodes and blocks.
+        how: how to train.
+    """
+
+    def __init__(self, spec: Spec, features: FloatArray, length: int, rng: np.random.Generator, how: Settings) -> None:
+        self.spec, self.features, self._length = spec, torch.from_numpy(features), length
+        self.memory: ReplayMemory[Episodes] = ReplayMemory(how.memory, how.priority)
+        self.params = {k: torch.tensor(v, requires_grad=True) for k, v in q_network.init(spec, rng).items()}
+        self._target = {k: v.detach().clone() for k, v in self.params.items()}
+        self._returns = Targets(how.discount, how.mix, how.n_steps, how.double)
+        self._optimiser, self._schedule = _optimiser(self.params, how)
+        self._rng, self._how = rng, how
+
+    def step(self, progress: float) -> tuple[float, float]:
+        """Take one gradient step on a block of remembered steps.
+
+        Args:
+            progress: share of the iterations that are over, 0..1.
+
+        Returns:
+            The choice loss and the TD loss.
+
+        Raises:
+            FloatingPointError: the loss or its gradient is no longer finite; the parameters are as they were.
+        """
+        how = self._how
+        first, last = how.correction
+        start = int(self._rng.integers(self._length - how.block + 1)) if self._length > how.block else 0
+        drawn = self.memory.sample(how.batch, self._rng, first + (last - first) * progress)
+        spec = replace(self.spec, order=1) if progress < how.first_order else self.spec
+        found = losses(
+            self.params, self._target, spec, self.features, Block.of(drawn.rows, start, how.block), self._returns,
+            torch.from_numpy(drawn.weight), fading(how.steps, progress, how.multi_step),
+        )  # fmt: skip
+        descend(found.choice + how.td_weight * found.td, self.params, self._optimiser, how.clip)
+        self._schedule.step()
+        with torch.no_grad():
+            for name, value in self._target.items():
+                value.lerp_(self.params[name], how.polyak)
+        self.memory.learn(drawn.place, found.surprise.numpy())
+        return found.choice.item(), found.td.item()
+
+    def learnt(self) -> dict[str, FloatArray]:
+        """The online parameters, ready to be saved."""
+        return {k: v.detach().numpy().copy() for k, v in self.params.items()}
+
+
+def fading(steps: int, progress: float, over: float) -> tuple[float, ...]:
+    """Weights of the losses after each inner step: all alike at first, the last alone from `over` on; they sum to 1.
+
+    Empty where only the last step counts.
+    """
+    if progress >= over or steps < 2:
+        return ()
+    early = (1.0 - progress / over) / steps
+    return (early,) * (steps - 1) + (1.0 - early * (steps - 1),)
+
+
+def descend(loss: torch.Tensor, params: Tensors, optimiser: torch.optim.Optimizer, clip: float) -> None:
+    """Take one step down the clipped gradient; FloatingPointError, and no step, where it or the loss is not finite."""
+    optimiser.zero_grad()
+    torch.autograd.backward(loss)
+    norm = torch.nn.utils.clip_grad_norm_(params.values(), clip).item()
+    if not (math.isfinite(loss.item()) and math.isfinite(norm)):
+        raise FloatingPointError(
+            f"the loss is {loss.item()}, the norm of its gradient {norm}; train with a smaller rate"
+        )
+    optimiser.step()
+
+
+def _optimiser(params: Tensors, how: Settings) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
+    """Return Adam with the step sizes of `FASTER`, and its warm-up and cosine."""
+    groups = [
+        {"params": [v], "lr": how.rate * next((m for start, m in FASTER.items() if k.startswith(start)), 1.0)}
+        for k, v in params.items()
+    ]
+    optimiser = torch.optim.Adam(groups, foreach=True)
+    total = how.iterations * how.updates
+
+    def factor(step: int) -> float:
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(step / total, 1.0)))
+        return min(1.0, (step + 1) / how.warm_up) * (0.02 + 0.98 * cosine)
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)

@@ -1,0 +1,185 @@
+"""What is minimised in a world: the likelihood of the users' choices, and the TD error of the values they led to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from meta import q_network
+from meta.arrays import top
+from meta.experience import Episodes, history
+from meta.ranking import slate_scores
+from meta.spec import Spec
+from meta.td import huber, lambda_returns, n_step_returns, slate_q
+from meta.trainer.rollout import values
+from meta.types import Events
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """How a return is made.
+
+    Args:
+        discount: gamma a step, 0..1.
+        mix: lambda of the returns, 0..1.
+        steps: rewards before a return is bootstrapped; 0 takes lambda-returns.
+        double: whether the online network chooses the next slate that the target judges.
+    """
+
+    discount: float = 0.9
+    mix: float = 0.8
+    steps: int = 0
+    double: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Losses of a block of steps.
+
+    Args:
+        choice: float [], nats a decision.
+        td: float [], Huber loss of the value.
+        surprise: float [B], mean size of a user's TD errors.
+    """
+
+    choice: torch.Tensor
+    td: torch.Tensor
+    surprise: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Steps start..end - 1 of some episodes, as tensors.
+
+    Args:
+        events: histories [B, T] up to the end.
+        prefix: int [B, P + 1], decisions before each step of the block, and after its last.
+        slate: int [B, P, K], what was shown.
+        choice: int [B, P], chosen position, -1 none.
+        reward: float [B, P].
+        next_offer: int [B, P, C], what was on offer after each step.
+        ended: bool [B, P], whether the episode terminated with the step.
+    """
+
+    events: Events
+    prefix: torch.Tensor
+    slate: torch.Tensor
+    choice: torch.Tensor
+    reward: torch.Tensor
+    next_offer: torch.Tensor
+    ended: torch.Tensor
+
+    @classmethod
+    def of(cls, episodes: Episodes, start: int, length: int) -> Block:
+        """The `length` steps from `start` on, or as many as there are."""
+        steps = episodes.reward.shape[1]
+        end = min(start + length, steps)
+        past = history(episodes.slate[:, :end], episodes.choice[:, :end], episodes.reward[:, :end])
+        ended = torch.zeros(len(episodes), end - start, dtype=torch.bool)
+        if end == steps:
+            ended[:, -1] = torch.from_numpy(episodes.terminated)
+        return cls(
+            past.map(torch.from_numpy),
+            torch.arange(start, end + 1).expand(len(episodes), -1),
+            torch.from_numpy(episodes.slate[:, start:end]).long(),
+            torch.from_numpy(episodes.choice[:, start:end]).long(),
+            torch.from_numpy(episodes.reward[:, start:end]),
+            torch.from_numpy(episodes.offer[:, start + 1 : end + 1]).long(),
+            ended,
+        )
+
+
+def losses(
+    params: Tensors,
+    target: Tensors,
+    spec: Spec,
+    features: torch.Tensor,
+    block: Block,
+    how: Targets,
+    weight: torch.Tensor | None = None,
+    by_step: Sequence[float] = (),
+) -> Losses:
+    """Return the losses of a block, each step the query of the history before it.
+
+    Args:
+        params, target: online parameters, which learn, and the target's, which do not.
+        spec: their shape.
+        features: float [N, F], the catalogue.
+        block: what was drawn.
+        how: how returns are made.
+        weight: float [B], by which each user's losses are multiplied; None: 1.
+        by_step: weights of the copies after 1, 2, ... inner steps, `spec.steps` of them (multi-step loss: Antoniou et
+            al. 2019, eq. 3; ours sums the TD loss too); empty: the last copy's alone.
+    """
+    table = q_network.items(params, spec, features)
+    belief = q_network.believe(params, spec, table, block.events, block.prefix)
+    y = returns(params, target, spec, features, table, _prefixes(belief, slice(1, None)), block, how)
+    weight = torch.ones(len(y)) if weight is None else weight
+    found = [_losses(params, table, _prefixes(belief, slice(-1)), block, y, weight)]
+    share = [1.0] if not by_step else [by_step[-1]]
+    for steps, part in enumerate(by_step[:-1], 1):
+        early = q_network.believe(params, replace(spec, steps=steps), table, block.events, block.prefix[:, :-1])
+        found.append(_losses(params, table, early, block, y, weight))
+        share.append(part)
+    return Losses(
+        sum((part * x.choice for part, x in zip(share, found, strict=True)), torch.zeros(())),
+        sum((part * x.td for part, x in zip(share, found, strict=True)), torch.zeros(())),
+        found[0].surprise,
+    )
+
+
+def _losses(
+    params: Tensors, table: q_network.ItemTable, belief: q_network.Belief, block: Block, y: torch.Tensor,
+    weight: torch.Tensor,
+) -> Losses:  # fmt: skip
+    """Losses of the beliefs [B, P] before each step against the returns y [B, P]."""
+    v, advantage = values(params, belief, table, block.slate)
+    logits = torch.cat([torch.zeros_like(v[..., :1]), v], -1)
+    choice = torch.nn.functional.cross_entropy(logits.flatten(0, 1), block.choice.flatten() + 1, reduction="none")
+    clicked = torch.nn.functional.one_hot(block.choice + 1, logits.shape[-1])[..., 1:]
+    error = belief.value + (clicked * advantage).sum(-1) - y
+    return Losses(
+        (weight[:, None] * choice.view_as(y)).mean(),
+        (weight[:, None] * huber(error)).mean(),
+        error.detach().abs().mean(-1),
+    )
+
+
+@torch.no_grad()
+def returns(
+    params: Tensors,
+    target: Tensors,
+    spec: Spec,
+    features: torch.Tensor,
+    table: q_network.ItemTable,
+    after: q_network.Belief,
+    block: Block,
+    how: Targets,
+) -> torch.Tensor:
+    """Return what each step of a block led to [B, P], bootstrapped by the target's value of the NEXT state's slate.
+
+    Args:
+        params, target, spec, features, block, how: see `losses`.
+        table: `items` of the online network.
+        after: beliefs [B, P] of the online network after each step.
+    """
+    judge = q_network.items(target, spec, features)
+    belief = q_network.believe(target, spec, judge, block.events, block.prefix[:, 1:])
+    offer, size = block.next_offer, block.slate.shape[-1]
+    v, advantage = values(params, after, table, offer) if how.double else values(target, belief, judge, offer)
+    best = top(slate_scores(v, advantage, torch.ones_like(offer, dtype=torch.bool), size), size)
+    next_value = slate_q(belief.value, *values(target, belief, judge, offer.gather(-1, best)))
+    discount = how.discount * (~block.ended).to(next_value.dtype)
+    if how.steps:
+        whole: torch.Tensor = n_step_returns(block.reward, discount, next_value, block.ended, how.steps)
+        return whole
+    mixed: torch.Tensor = lambda_returns(block.reward, discount, next_value, how.mix)
+    return mixed
+
+
+def _prefixes(belief: q_network.Belief, some: slice) -> q_network.Belief:
+    return q_network.Belief(belief.u[:, some], belief.taste_v[:, some], belief.taste_q[:, some], belief.value[:, some])
