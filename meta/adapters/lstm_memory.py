@@ -116,15 +116,11 @@ def inputs(support: Support, first: int = 0) -> Array:
     """X of each event from the first on: [B, T - first, E + EXTRAS]."""
     xp = namespace(support.e)
     events, dtype = support.events, support.e.dtype
-    seen, own = support.seen, xp.astype(events.reward * events.mask, dtype)  # of a slate the events so far are known
-    extras = [
-        seen.chosen,
-        own,
-        0.1 * xp.log1p(xp.astype(time_gaps(events), dtype)),
-        0.1 * xp.astype(places(events), dtype),
-    ]
+    own = events.reward * events.mask  # of a slate only the events so far are known
+    extras = [support.seen.chosen, own, 0.1 * xp.log1p(time_gaps(events)), 0.1 * places(events)]
+    extra = xp.stack([xp.astype(x[:, first:], dtype) for x in extras], axis=-1)
     root = float(support.e.shape[-1]) ** 0.5  # an embedding as it is, not divided by sqrt(E)
-    return xp.concat([root * support.e, xp.stack(extras, axis=-1)], axis=-1)[:, first:]
+    return xp.concat([root * support.e[:, first:], extra], axis=-1)
 
 
 def time_gaps(events: Events) -> Array:

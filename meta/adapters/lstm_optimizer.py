@@ -11,12 +11,13 @@ power of the evidence.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior
-from meta.arrays import namespace, sigmoid, softplus, stop_gradient
+from meta.arrays import clip, namespace, sigmoid, softplus, stop_gradient
 from meta.choice import losses, residuals
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
@@ -26,7 +27,8 @@ CELL = 8
 INPUTS = 5
 """log |g|, sign g, theta - theta_0, loss, log evidence."""
 SMALLEST = 10.0
-"""p: gradients below e^-p are seen by their value (Andrychowicz et al. 2016, appendix A)."""
+FLOOR = math.exp(-SMALLEST)
+"""A gradient below it is seen by its value instead of its logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +71,31 @@ class LstmOptimizer(HeadScope):
             v = logits(Fast(u), support)
             gradient = (weigh * residuals(v, support.seen)) @ support.e / shrink
             loss = xp.sum(weigh * losses(v, support.seen), axis=-1)[..., None] / (1.0 + decisions)
-            x = preprocess(*(stop_gradient(part) for part in (gradient, u - u0, loss, decisions)))
-            h, c = _cell(params, x, h, c)
+            whole = stop_gradient(xp.concat([loss, 0.2 * xp.log1p(decisions)], axis=-1))
+            each = preprocess(stop_gradient(gradient), stop_gradient(u - u0))
+            h, c = _cell(params, each, whole, h, c)
             gates = _gates(params, h, u - u0, gates)
             u = u0 + gates[..., 1] * (u - u0) - known * gates[..., 0] * scale * gradient
         return u
 
 
-def preprocess(gradient: Array, moved: Array, loss: Array, decisions: Array) -> Array:
-    """What the LSTM sees of each coordinate: gradient and moved [B, P, E], loss and decisions [B, P, 1] -> [.., 5]."""
+def preprocess(gradient: Array, moved: Array) -> Array:
+    """Log size and sign of each coordinate's gradient (Andrychowicz et al. 2016, appendix A), and how far it moved.
+
+    [B, P, E] twice -> [B, P, E, 3].
+    """
     xp = namespace(gradient)
     size = xp.abs(gradient)
-    large = size >= np.exp(-SMALLEST)
-    log = xp.log(xp.clip(size, np.exp(-SMALLEST), None)) / SMALLEST
-    first = xp.where(large, log, -xp.ones_like(log))
-    second = xp.where(large, xp.sign(gradient), np.exp(SMALLEST) * gradient)
-    wide = xp.zeros_like(gradient)
-    return xp.stack([first, second, moved, loss + wide, 0.2 * xp.log1p(decisions) + wide], axis=-1)
+    large = size >= FLOOR
+    first = xp.where(large, xp.log(clip(size, FLOOR, None)) / SMALLEST, -xp.ones(size.shape, dtype=size.dtype))
+    return xp.stack([first, xp.where(large, xp.sign(gradient), gradient / FLOOR), moved], axis=-1)
 
 
-def _cell(params: Params, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    """A plain LSTM step for every coordinate: x [B, P, E, INPUTS], h and c [B, P, E, CELL]."""
-    xp = namespace(x)
-    z = x @ params["optimizer.x"] + h @ params["optimizer.h"] + params["optimizer.b"]
+def _cell(params: Params, each: Array, whole: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    """A plain LSTM step for every coordinate: each [B, P, E, 3], whole [B, P, 2], h and c [B, P, E, CELL]."""
+    xp = namespace(each)
+    w = params["optimizer.x"]
+    z = each @ w[:3] + h @ params["optimizer.h"] + (whole @ w[3:] + params["optimizer.b"])[..., None, :]
     gate = sigmoid(z[..., : 3 * CELL])
     c = gate[..., CELL : 2 * CELL] * c + gate[..., :CELL] * xp.tanh(z[..., 3 * CELL :])
     return gate[..., 2 * CELL :] * xp.tanh(c), c
