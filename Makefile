@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench bench-demo bench-coldstart bench-serve protos lock clean
+.PHONY: setup demo test check bench bench-demo bench-coldstart peers-env bench-serve protos lock clean
 
 setup: $(READY)
 
@@ -34,8 +34,15 @@ bench: bench-demo bench-coldstart bench-serve  ## all benchmarks; each writes be
 bench-demo: $(READY)
 	$(BIN)/quickstudy bench demo
 
-bench-coldstart: $(READY)
+bench-coldstart: $(READY) peers-env
 	$(BIN)/quickstudy bench coldstart --movielens $(MOVIELENS)
+
+peers-env: .venv-peers/.ready  ## an environment for the sequential peers, whose library wants numpy 1
+
+.venv-peers/.ready: benchmarks/peers/requirements-sequential.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-sequential.txt
+	touch .venv-peers/.ready
 
 bench-serve: $(READY) runs/films
 	$(BIN)/quickstudy bench serve --policy runs/films
@@ -50,4 +57,4 @@ lock: $(READY)  ## rewrite requirements.lock from this environment
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's,+cpu,,' > requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info runs
+	rm -rf $(VENV) .venv-peers build dist *.egg-info runs

@@ -181,15 +181,28 @@ def bench_serve(policy: Policy) -> None:
 
 
 @bench.command("coldstart")
-def bench_coldstart(movielens: Annotated[Path, typer.Option(help="A MovieLens folder.")]) -> None:
-    """The default adapter beside tuned peers on user splits that no setting was chosen on."""
+def bench_coldstart(
+    interactions: Interactions = None,
+    items: Items = None,
+    movielens: MovieLens = None,
+    folds: Annotated[int, typer.Option(help="User splits; every user is judged once.", min=2)] = 6,
+    seed: Annotated[int, typer.Option(help="Deals the users out.", min=0)] = 601,
+    adapters: Annotated[str, typer.Option(help="Names joined by commas beside the default one, or all.")] = "all",
+    out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
+) -> None:
+    """Every adapter beside tuned peers on user splits that no setting was chosen on."""
     with clear_errors():
         from benchmarks import coldstart as measure
         from benchmarks import curve
         from benchmarks.report import RESULTS
 
-        result = measure.run(movielens)
-        curve.draw(result, RESULTS / "coldstart.png")
+        path = out or RESULTS / "coldstart.json"
+        chosen = () if adapters == "all" else adapters.split(",")
+        source = measure.Source(movielens, interactions, items)
+        result = measure.run(source, path, seed=seed, folds=folds, adapters=chosen, tell=typer.echo)
+        show_table(f"NDCG@10 of {result['users']} users never seen, by events", result["rows"])
+        show_table("beside it", result["beside"])
+        curve.draw(result, path.with_suffix(".png"))
         show_claims(result)
 
 

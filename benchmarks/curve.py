@@ -11,7 +11,8 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     """Writes a PNG of a result of `benchmarks.coldstart`.
 
     Args:
-        result: holds "ks" and, by name of the ranker, "ndcg_at_10": a mean with its interval for each k; ours is first.
+        result: holds "ks", "own" names of ours and, by name of the ranker, "ndcg_at_10": a mean with its interval for
+            each k; the default is first. Of the peers the best form of each family is drawn.
         path: the file to write; its folder is made.
     """
     import matplotlib
@@ -21,8 +22,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     at = range(len(result["ks"]))
-    shown = [(name, figures) for name, figures in result["ndcg_at_10"].items() if name != "random"]  # far below
-    for place, (name, figures) in enumerate(shown):
+    for place, (name, figures) in enumerate(_drawn(result).items()):
         mean = [each["mean"] for each in figures]
         ours = place == 0
         (line,) = axes.plot(at, mean, label=name, linewidth=2.5 if ours else 1.0, zorder=3 if ours else 2, marker=".")
@@ -36,3 +36,13 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+
+
+def _drawn(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Ours, and the best row of each family of peers; chance and what cannot rank a catalogue lie far below."""
+    families: dict[str, list[str]] = {}
+    for name in result["ndcg_at_10"]:
+        families.setdefault(name.split(" + pop")[0], []).append(name)
+    level = {name: sum(each["mean"] for each in figures) for name, figures in result["ndcg_at_10"].items()}
+    best = [max(names, key=lambda name: level[name]) for names in families.values()]
+    return {name: result["ndcg_at_10"][name] for name in best if name != "random"}

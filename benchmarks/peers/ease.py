@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.peers.group import Group
 from benchmarks.peers.likes import Matrix, of_supports
 from meta.coldstart import Scorer
 from meta.types import Context, Events, FloatArray
@@ -28,8 +29,9 @@ def weights(likes: Matrix, penalty: float) -> FloatArray:
     return rounded
 
 
-def ease(likes: Matrix, penalty: float) -> Scorer:
+def ease(group: Group, penalty: float) -> Scorer:
     """Score by the sum of the weights from the liked items; only items that somebody liked take part."""
+    likes = group.likes
     items = likes.shape[1]
     alive = np.flatnonzero(likes.any(0))
     b = weights(likes[:, alive], penalty)

@@ -7,13 +7,15 @@ import warnings
 import numpy as np
 import scipy.sparse
 
-from benchmarks.peers.likes import Matrix, of_supports
+from benchmarks.peers.group import Group
+from benchmarks.peers.likes import of_supports
 from meta.coldstart import Scorer
 from meta.types import Context, Events, FloatArray
 
 
-def ials(likes: Matrix, factors: int, penalty: float, alpha: float, seed: int = 0, sweeps: int = 15) -> Scorer:
+def ials(group: Group, factors: int, penalty: float, alpha: float, seed: int = 0, sweeps: int = 15) -> Scorer:
     """Score by the product of the folded-in user and item factors."""
+    likes = group.likes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library advises on BLAS threads; the caller has pinned them
         from implicit.als import AlternatingLeastSquares

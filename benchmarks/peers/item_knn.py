@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.peers.likes import Matrix, of_supports
+from benchmarks.peers.group import Group
+from benchmarks.peers.likes import of_supports
 from meta.coldstart import Scorer
 from meta.types import Context, Events, FloatArray
 
 
-def item_knn(likes: Matrix, keep: int, shrink: float) -> Scorer:
+def item_knn(group: Group, keep: int, shrink: float) -> Scorer:
     """Score by the sum of similarities to the liked items, each item holding its `keep` nearest."""
+    likes = group.likes
     items = likes.shape[1]
     alive = np.flatnonzero(likes.any(0))
     x = likes[:, alive]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.peers.likes import Matrix
+from benchmarks.peers.group import Group
 from meta.coldstart import Scorer
 from meta.types import Context, Events, FloatArray
 
 
-def popularity(likes: Matrix) -> Scorer:
-    """Score an item by the number of training users who liked it."""
-    count = likes.sum(0)
+def popularity(group: Group, log: bool = False) -> Scorer:
+    """Score an item by the number of training users who liked it, or by its logarithm."""
+    count = group.likes.sum(0)
+    count = np.log1p(count) if log else count
 
     def score(events: Events, context: Context) -> FloatArray:
         return np.repeat(count[None], events.users, 0)
@@ -19,9 +20,9 @@ def popularity(likes: Matrix) -> Scorer:
     return score
 
 
-def chance(items: int, seed: int) -> Scorer:
-    """Score by coin flips."""
-    rng = np.random.default_rng(seed)
+def chance(group: Group, seed: int = 0) -> Scorer:
+    """Score by chance."""
+    rng, items = np.random.default_rng(seed), group.log.items
 
     def score(events: Events, context: Context) -> FloatArray:
         return rng.random((events.users, items))

@@ -23,6 +23,12 @@ def available() -> bool:
     return PYTHON.is_file()
 
 
+SESSION = 50
+"""Events in a row that the model sees; longer histories are cut, so that all of them are learnt from."""
+LEAST = 3
+"""Likes that an item needs to have an embedding."""
+
+
 def sasrec(group: Group, *, likes_only: bool, **settings: Any) -> Scorer:
     """Score by the similarity of the session and the items.
 
@@ -33,10 +39,13 @@ def sasrec(group: Group, *, likes_only: bool, **settings: Any) -> Scorer:
     """
     log = group.log
     at = log.events_of(group.users)
-    use = (log.reward[at] > 0) | (not likes_only)
-    owner = np.repeat(np.arange(len(group.users)), log.lengths[group.users])
+    known = log.positives(group.users) >= LEAST
+    use = ((log.reward[at] > 0) | (not likes_only)) & known[log.item[at]]
+    place = np.arange(len(at)) - np.repeat(np.cumsum(log.lengths[group.users]), log.lengths[group.users])
+    session = np.repeat(np.arange(len(group.users)), log.lengths[group.users]) * len(at) - place // SESSION
+    settings |= {"session_max_len": SESSION, "n_heads": 1, "n_blocks": 1, "batch_size": 64}
     worker = _Worker()
-    worker.ask(user=owner[use], item=log.item[at][use], order=np.flatnonzero(use), settings=json.dumps(settings))
+    worker.ask(user=session[use], item=log.item[at][use], order=np.flatnonzero(use), settings=json.dumps(settings))
 
     def score(events: Events, context: Context) -> FloatArray:
         user, event = np.nonzero(events.mask & ((events.reward > 0) | (not likes_only)))

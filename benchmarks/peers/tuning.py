@@ -1,44 +1,63 @@
-"""The fair peers: every family tuned on validation users, raw and blended with popularity.
+"""The fair peers: every family tuned on validation users, raw and blended with popularity and popularity by time.
 
-A raw peer shows what is popular to users who have liked nothing yet. A blend adds its scores to popularity in one of
-three ways; family settings, way and weight are chosen together by the mean NDCG@10 over all k on validation users.
+Settings of the family, prior, form and weight of the blend are chosen by mean NDCG@10 over all k on validation users.
+The family's settings are judged raw and blended with popularity; the best few of them also with popularity by time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 
+from benchmarks.peers import sasrec as sequential
+from benchmarks.peers.blends import FORMS, PRIORS, Fit, blend, raw, standard
 from benchmarks.peers.ease import ease
+from benchmarks.peers.group import Group
 from benchmarks.peers.ials import ials
 from benchmarks.peers.item_knn import item_knn
-from benchmarks.peers.likes import Matrix
+from benchmarks.peers.item_mean import item_and_user, item_mean
+from benchmarks.peers.melu import melu
 from benchmarks.peers.popularity import chance, popularity
 from meta.coldstart import Queries, Scorer, by_scores, curve
 from meta.types import Context, Events, FloatArray
 
-Fit = Callable[[Matrix], Scorer]
-
+Join = Callable[[Scorer, Scorer], Scorer]
+"""A peer's scorer and a prior's -> the scorer that is ranked by."""
 FAMILIES: dict[str, dict[str, Fit]] = {
+    "shrunk item mean": {f"shrink {s}": partial(item_mean, shrink=s) for s in (5.0, 20.0, 100.0, 400.0)},
+    "item + user offset": {
+        f"shrink {s} and {u}": partial(item_and_user, shrink=s, shrink_user=u)
+        for s, u in product((5.0, 20.0, 100.0, 400.0), (5.0,))
+    },
+    "item-kNN": {
+        f"keep {k}, shrink {s}": partial(item_knn, keep=k, shrink=s) for k, s in product((50, 100, 200), (0.0, 50.0))
+    },
     "EASE": {f"penalty {p}": partial(ease, penalty=p) for p in (200.0, 400.0, 800.0, 1600.0)},
     "iALS": {
         f"{f} factors, penalty {p}, alpha {a}": partial(ials, factors=f, penalty=p, alpha=a)
-        for f in (8, 16, 32)
-        for p in (10.0, 30.0)
-        for a in (1.0, 5.0)
+        for f, p, a in product((8, 32), (10.0, 30.0), (1.0, 5.0))
     },
-    "item-kNN": {
-        f"keep {k}, shrink {s}": partial(item_knn, keep=k, shrink=s) for k in (50, 100, 200) for s in (0.0, 50.0)
+    "SASRec": {
+        f"{'likes' if likes else 'all events'}, {epochs} epochs": partial(
+            sequential.sasrec, likes_only=likes, epochs=epochs, n_factors=64, lr=1e-3, dropout_rate=0.3
+        )
+        for likes, epochs in ((True, 6), (True, 12), (False, 6))
+    },
+    "MeLU": {
+        f"inner rate {rate}, {steps} steps": partial(melu, inner_rate=rate, inner_steps=steps)
+        for rate, steps in ((0.1, 1), (0.5, 1), (0.1, 3))
     },
 }
-WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
-
-
-Join = Callable[[Scorer, FloatArray], Scorer]
-"""A peer's scorer and the number of likes of each item -> the scorer that is ranked by."""
+NEED_LIKES = ("item-kNN", "EASE", "iALS", "SASRec")
+"""Those that know nothing of a user without a like; raw, they show what is popular then."""
+FINALISTS = 2
+"""Settings of a family that are also blended with popularity by time."""
+MOST = 300
+"""Validation users that peers are tuned on at most; the first by index, which is no order of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,75 +77,100 @@ class Peer:
     build: Fit
 
 
-def tuned(likes: Matrix, validation: Queries) -> list[Peer]:
-    """Tune every peer: popularity, chance, and each family raw and blended.
+def families() -> dict[str, dict[str, Fit]]:
+    """Those that can run here."""
+    return {name: fits for name, fits in FAMILIES.items() if name != "SASRec" or sequential.available()}
+
+
+def tuned(group: Group, validation: Queries) -> Iterator[Peer]:
+    """Tune every peer, the priors themselves among them.
 
     Args:
-        likes: of the training users.
+        group: training users.
         validation: users on whom settings are chosen.
     """
-    count = np.asarray(likes.sum(0))
-    simple: dict[str, Fit] = {"random": lambda likes: chance(likes.shape[1], seed=0), "popularity": popularity}
-    peers = [Peer(name, "", _mean(fit(likes), validation), fit) for name, fit in simple.items()]
-    for family, settings in FAMILIES.items():
-        best: dict[str, Peer] = {}
-        for chosen, fit in settings.items():
-            scorer = _remember(fit(likes), validation)
-            for way, join in JOINS.items():
-                value = _mean(join(scorer, count), validation)
-                name = family if way == "raw" else f"{family} + popularity"
-                if name not in best or value > best[name].validation:
-                    best[name] = Peer(name, f"{chosen}, {way}", value, partial(_build, fit=fit, join=join))
-        peers += best.values()
-    return peers
+    asked = validation.first(MOST)
+    yield Peer("random", "", 0.0, chance)
+    yield Peer("popularity", "", _mean(popularity(group), asked), popularity)
+    priors = {
+        name: {how: _remember(standard(fit(group))) for how, fit in fits.items()} for name, fits in PRIORS.items()
+    }
+    by_time = PRIORS["popularity by time"]
+    yield max(
+        (
+            Peer("popularity by time", how, _mean(scorer, asked), by_time[how])
+            for how, scorer in priors["popularity by time"].items()
+        ),
+        key=_quality,
+    )
+    for name, settings in families().items():
+        yield from _family(name, settings, group, priors, asked)
 
 
-def _build(likes: Matrix, fit: Fit, join: Join) -> Scorer:
-    return join(fit(likes), np.asarray(likes.sum(0)))
+def _family(
+    name: str, settings: dict[str, Fit], group: Group, priors: dict[str, dict[str, Scorer]], asked: Queries
+) -> Iterator[Peer]:
+    """The family raw, and blended with each kind of prior."""
+    fallen_back = raw if name in NEED_LIKES else _alone
+    plain = _remember(popularity(group))
+    scorers = {chosen: _remember(fit(group)) for chosen, fit in settings.items()}
+    yield max(
+        (
+            Peer(
+                name,
+                chosen,
+                _mean(fallen_back(scorer, plain), asked),
+                partial(_raw, fit=settings[chosen], fallen_back=fallen_back),
+            )
+            for chosen, scorer in scorers.items()
+        ),
+        key=_quality,
+    )
+    formed = {
+        (chosen, form): _remember(FORMS[form][0](scorer)) for (chosen, scorer), form in product(scorers.items(), FORMS)
+    }
+    finalists = list(settings)
+    for prior, ways in priors.items():
+        tried = [
+            Peer(
+                f"{name} + {prior}",
+                f"{chosen}; {how}; {weight:g} {form}",
+                _mean(blend(formed[chosen, form], before, weight=weight), asked),
+                partial(_blended, fit=settings[chosen], prior=PRIORS[prior][how], form=form, weight=weight),
+            )
+            for chosen, (how, before) in product(finalists, ways.items())
+            for form, (_, weights) in FORMS.items()
+            for weight in weights
+        ]
+        tried.sort(key=_quality, reverse=True)
+        finalists = list(dict.fromkeys(peer.chosen.split("; ")[0] for peer in tried))[:FINALISTS]
+        yield tried[0]
 
 
-def standardise(scores: FloatArray) -> FloatArray:
-    """Each row with mean 0 and deviation 1 (all zero where constant)."""
-    spread = scores.std(1, keepdims=True)
-    out: FloatArray = (scores - scores.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
-    return out
+def _quality(peer: Peer) -> float:
+    return peer.validation
 
 
-def _raw(scorer: Scorer, count: FloatArray) -> Scorer:
-    def score(events: Events, context: Context) -> FloatArray:
-        informed = np.asarray(events.mask & (events.reward > 0)).any(1, keepdims=True)
-        return np.where(informed, scorer(events, context), count)
-
-    return score
+def _raw(group: Group, fit: Fit, fallen_back: Join) -> Scorer:
+    return fallen_back(fit(group), popularity(group))
 
 
-def _blend(scorer: Scorer, count: FloatArray, *, log: bool, weight: float, by_user: bool) -> Scorer:
-    prior = standardise(np.log1p(count)[None] if log else count[None])
-
-    def score(events: Events, context: Context) -> FloatArray:
-        own = scorer(events, context)
-        blended: FloatArray = prior + weight * (standardise(own) if by_user else own)
-        return blended
-
-    return score
+def _alone(scorer: Scorer, prior: Scorer) -> Scorer:
+    return scorer
 
 
-JOINS: dict[str, Join] = {"raw": _raw}
-"""A raw peer, and every way to blend one: with log counts or counts, standardised by user or growing with evidence."""
-for _weight in WEIGHTS:
-    JOINS[f"log + {_weight} z"] = partial(_blend, log=True, weight=_weight, by_user=True)
-    JOINS[f"count + {_weight} z"] = partial(_blend, log=False, weight=_weight, by_user=True)
-    JOINS[f"log + {10 * _weight} s"] = partial(_blend, log=True, weight=10 * _weight, by_user=False)
+def _blended(group: Group, fit: Fit, prior: Fit, form: str, weight: float) -> Scorer:
+    return blend(FORMS[form][0](fit(group)), standard(prior(group)), weight=weight)
 
 
-def _remember(scorer: Scorer, asked: Queries) -> Scorer:
-    """The same scores for validation users, each support length scored once."""
+def _remember(scorer: Scorer) -> Scorer:
+    """The same scores for the same users, each support length scored once."""
     known: dict[int, FloatArray] = {}
 
     def score(events: Events, context: Context) -> FloatArray:
         k = int(events.length.max())
         if k not in known:
-            known[k] = scorer(events, context)
+            known[k] = scorer(events, context).astype(np.float32)
         return known[k]
 
     return score

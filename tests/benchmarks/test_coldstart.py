@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 
-from benchmarks.coldstart import judge, run  # after the skip
+from benchmarks.coldstart import Source, judge, run  # after the skip
 from meta.catalogue import Catalogue
 from meta.dataset import DataError, Interactions
 from meta.tasks import split_users
@@ -45,4 +45,4 @@ def test_a_policy_is_judged_on_the_users_it_never_saw(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_movielens_is_refused(tmp_path: Path) -> None:
     """Nothing is trained before the data is read."""
     with pytest.raises(DataError, match="no MovieLens folder"):
-        run(tmp_path, tmp_path / "out.json")
+        run(Source(movielens=tmp_path), tmp_path / "out.json")
