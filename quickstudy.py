@@ -37,6 +37,7 @@ app.add_typer(bench, name="bench")
 Policy = Annotated[Path, typer.Option(help="Policy folder, as `quickstudy train` writes it.")]
 Interactions = Annotated[Path | None, typer.Option(help="Events: user_id,item_id,reward,timestamp; CSV or Parquet.")]
 Items = Annotated[Path | None, typer.Option(help="Items: item_id and any columns; CSV or Parquet.")]
+Users = Annotated[Path | None, typer.Option(help="Users: user_id and any columns; CSV or Parquet.")]
 MovieLens = Annotated[Path | None, typer.Option(help="A MovieLens folder instead; reward 1 for a rating of 4 or more.")]
 Env = Annotated[str | None, typer.Option(help="A simulated world: interest_exploration.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write what is printed to this file too.")]
@@ -63,6 +64,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder that the policy is written to.")],
     interactions: Interactions = None,
     items: Items = None,
+    users: Users = None,
     movielens: MovieLens = None,
     env: Env = None,
     adapter: Annotated[str, typer.Option(help="How copies are learnt: maml, ridge, session or frozen.")] = "maml",
@@ -80,10 +82,15 @@ def train(
         else:
             from meta.trainer import logs
 
-            log, catalogue = read_log(interactions, items, movielens)
+            log, catalogue = read_log(interactions, items, users, movielens)
             typer.echo(f"{len(log):,} events of {len(log.users):,} users, {len(catalogue):,} items")
-            for column in catalogue.columns:
-                typer.echo(f"item column {column.name}: {column.kind}, {column.width} features")
+            for noun, columns in (
+                ("item", catalogue.columns),
+                ("user", log.attributes.columns if log.attributes else ()),
+                ("context", log.context.columns if log.context else ()),
+            ):
+                for column in columns:
+                    typer.echo(f"{noun} column {column.name}: {column.kind}, {column.width} features")
             progress = logs.train(log, catalogue, out, adapter=adapter, seed=seed, git_revision=git_revision())
         follow(progress, f"training {adapter}")
         typer.echo(f"policy written to {out}")
@@ -94,6 +101,7 @@ def coldstart(
     policy: Policy,
     interactions: Interactions = None,
     items: Items = None,
+    users: Users = None,
     movielens: MovieLens = None,
     peers: Annotated[bool, typer.Option(help="Tuned EASE, iALS and item-kNN beside it (extra `bench`).")] = False,
     json_file: Json = None,
@@ -104,7 +112,7 @@ def coldstart(
         from benchmarks import coldstart as measure
         from benchmarks import curve
 
-        log, catalogue = read_log(interactions, items, movielens)
+        log, catalogue = read_log(interactions, items, users, movielens)
         result = measure.judge(policy, log, catalogue, peers=peers)
         show_table(f"NDCG@10 of {result['users']} users never seen, by events", result["rows"])
         if png:
@@ -241,15 +249,19 @@ def world(name: str, users: int) -> Any:
     return WORLDS[name](users)
 
 
-def read_log(interactions: Path | None, items: Path | None, movielens: Path | None) -> tuple[Log, Catalogue]:
+def read_log(
+    interactions: Path | None, items: Path | None, users: Path | None, movielens: Path | None
+) -> tuple[Log, Catalogue]:
     """The log that the options name."""
     from meta import dataset
 
     if movielens is not None:
+        if users is not None:
+            raise typer.BadParameter("--users goes with --interactions; a MovieLens folder brings its own")
         return dataset.read_movielens(movielens)
     if interactions is None or items is None:
         raise typer.BadParameter("give --interactions and --items, or --movielens, or (to train) --env")
-    return dataset.read(interactions, items)
+    return dataset.read(interactions, items, users)
 
 
 def follow(progress: Iterable[Any], label: str) -> None:

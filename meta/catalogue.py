@@ -1,27 +1,21 @@
-"""The catalogue: which items exist, and what is known of each as one row of float features.
-
-Columns become features by rules kept with the catalogue: an item added later is encoded as its neighbours were.
-"""
+"""The catalogue: which items exist, and what is known of each as one row of float features."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise, repeat
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from meta.columns import Column, Encoded, encode
 from meta.errors import InputError
 
-Kind = Literal["number", "category", "multihot", "vector"]
-
 MAX_ID_BYTES = 256
-MAX_VOCABULARY = 512  # values of a category or multihot column that get a feature; the most frequent ones win
 
 
 class CatalogueError(InputError):
@@ -31,76 +25,6 @@ class CatalogueError(InputError):
 def id_hash(text: str) -> int:
     """The 64-bit hash by which histories name items and events: blake2b of the UTF-8 id, read little endian."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """How one input column becomes features.
-
-    Args:
-        name: the column's name in the input.
-        kind: "number" and "vector" are standardised, a missing value is 0 (the mean); "category" is one-hot and
-            "multihot" a sum of one-hots, where rare, unknown and missing values are zeros.
-        vocabulary: the values that have a feature (category, multihot), in order of their features.
-        mean, std: what each number is shifted and divided by; std is never 0.
-        indicator: a last feature is 1 where the value is missing.
-    """
-
-    name: str
-    kind: Kind
-    vocabulary: tuple[str, ...] = ()
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    indicator: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("vocabulary", "mean", "std"):  # JSON has lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-
-    @property
-    def width(self) -> int:
-        """Number of features."""
-        return len(self.vocabulary) + len(self.mean) + self.indicator
-
-    @classmethod
-    def fit(cls, name: str, values: Sequence[Any], min_count: int = 2) -> Column:
-        """Infer the kind of a column from its values and learn its encoding.
-
-        A category or word has a feature when at least `min_count` items have it; None, NaN and "" are missing values.
-
-        Raises:
-            CatalogueError: for infinite numbers, vectors of unequal lengths, or values of no supported kind.
-        """
-        present = [value for value in values if not _is_missing(value)]
-        kind = _infer(name, present)
-        if kind in ("category", "multihot"):
-            counts = Counter(word for value in present for word in set(_words(value, kind)))
-            often = sorted((word for word, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))
-            return cls(name, kind, vocabulary=tuple(sorted(often[:MAX_VOCABULARY])))
-        numbers = _numbers(name, present)
-        std = numbers.std(0)
-        std = np.where(std > 1e-9 * np.maximum(1.0, np.abs(numbers.mean(0))), std, 1.0)
-        missing = len(present) < len(values)
-        return cls(name, kind, (), tuple(numbers.mean(0).tolist()), tuple(std.tolist()), missing)
-
-    def encode(self, values: Sequence[Any]) -> npt.NDArray[np.float32]:
-        """Return features float32 [len(values), width]; CatalogueError where a value does not fit the kind."""
-        out = np.zeros((len(values), self.width), np.float32)
-        present = [i for i, value in enumerate(values) if not _is_missing(value)]
-        if self.kind in ("category", "multihot"):
-            index = {word: j for j, word in enumerate(self.vocabulary)}
-            hits = [(i, index[w]) for i in present for w in _words(values[i], self.kind) if w in index]
-            if hits:
-                out[tuple(np.asarray(hits).T)] = 1.0
-            return out
-        if present:
-            numbers = _numbers(self.name, [values[i] for i in present])
-            if numbers.shape[1] != len(self.mean):
-                raise CatalogueError(f"column {self.name} needs {len(self.mean)} numbers, got {numbers.shape[1]}")
-            out[present, : len(self.mean)] = (numbers - np.asarray(self.mean)) / np.asarray(self.std)
-        if self.indicator:
-            out[:, -1] = [_is_missing(value) for value in values]
-        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +95,7 @@ class Catalogue:
 
     def encode(self, table: Mapping[str, Sequence[Any]], items: int) -> npt.NDArray[np.float32]:
         """Encode new items as this catalogue's were: float32 [items, F]; a column that `table` lacks is missing."""
-        parts = [column.encode(table.get(column.name, [None] * items)) for column in self.columns]
-        return np.concatenate([np.zeros((items, 0), np.float32), *parts], axis=1)
+        return encode(self.columns, table, items)
 
     def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], list[dict[str, Any]]]:
         """Return what a checkpoint keeps: arrays by name, and the columns as plain JSON values."""
@@ -199,56 +122,11 @@ def encode_items(ids: Sequence[str], table: Mapping[str, Sequence[Any]], min_cou
 
     Args:
         ids: N item ids.
-        table: columns by name, N values each: numbers, strings ('|' separates several), lists of strings, or lists of
-            numbers of one length; None, NaN and "" are missing.
+        table: columns by name, N values each, as `Encoded.fit` takes them.
         min_count: as in `Column.fit`.
 
     Raises:
-        CatalogueError: where ids or values break a rule; the text names the column or the id.
+        CatalogueError, ColumnError: where ids or values break a rule; the text names the id or the column.
     """
-    for name, values in table.items():
-        if len(values) != len(ids):
-            raise CatalogueError(f"column {name} must have {len(ids)} values, got {len(values)}")
-    columns = tuple(Column.fit(name, values, min_count) for name, values in table.items())
-    parts = [column.encode(table[column.name]) for column in columns]
-    return Catalogue(tuple(ids), np.concatenate([np.zeros((len(ids), 0), np.float32), *parts], axis=1), columns)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value)
-
-
-def _infer(name: str, present: Sequence[Any]) -> Kind:
-    """Return the kind that all present values share."""
-    if all(isinstance(value, bool | int | float | np.number | np.bool_) for value in present):
-        return "number"
-    if all(isinstance(value, str) for value in present):
-        return "multihot" if any("|" in value for value in present) else "category"
-    if all(isinstance(value, list | tuple | np.ndarray) for value in present):
-        words = [isinstance(part, str) for value in present for part in value]
-        if all(words):
-            return "multihot"
-        if not any(words):
-            return "vector"
-    kinds = ", ".join(sorted({type(value).__name__ for value in present}))
-    raise CatalogueError(f"column {name} must hold numbers, strings, or lists of one of them, got a mixture of {kinds}")
-
-
-def _words(value: Any, kind: Kind) -> list[str]:
-    if kind == "category":
-        return [str(value)]
-    return [word for word in (value.split("|") if isinstance(value, str) else map(str, value)) if word]
-
-
-def _numbers(name: str, present: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """Return present numbers or vectors as float64 [n, width], width 1 for numbers."""
-    if not present:
-        return np.zeros((1, 1))
-    try:
-        numbers = np.asarray([np.atleast_1d(value) for value in present], np.float64)
-    except ValueError as error:
-        raise CatalogueError(f"column {name} must hold vectors of one length: {error}") from error
-    if not np.isfinite(numbers).all():
-        bad = present[int(np.argwhere(~np.isfinite(numbers))[0, 0])]
-        raise CatalogueError(f"column {name} must hold finite numbers, got {bad}")
-    return numbers
+    encoded = Encoded.fit(table, len(ids), min_count)
+    return Catalogue(tuple(ids), encoded.features, encoded.columns)

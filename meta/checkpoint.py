@@ -20,6 +20,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from meta.catalogue import Catalogue
+from meta.columns import Column
 from meta.errors import InputError
 from meta.spec import Spec
 from meta.types import FloatArray
@@ -43,6 +44,8 @@ class Manifest:
         trained_on: what it was learnt from: kind, name, fingerprint, users, events, seed.
         metrics: figures of its validation by name.
         git_revision: of the code that trained it, "" where unknown.
+        attributes: how the attributes of a user are encoded; their widths sum to A.
+        context: how the context of a request is encoded; their widths sum to X, unless an environment observes it.
         format: layout version.
     """
 
@@ -52,7 +55,16 @@ class Manifest:
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     git_revision: str = ""
+    attributes: tuple[Column, ...] = ()
+    context: tuple[Column, ...] = ()
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuses columns that do not make the features that the network reads."""
+        for name in ("attributes", "context"):
+            columns, width = getattr(self, name), getattr(self.spec, name)
+            if columns and (made := sum(column.width for column in columns)) != width:
+                raise PolicyError(f"columns of {name} must make {width} features, as the spec says, got {made}")
 
     @property
     def history_cap(self) -> int:
@@ -114,6 +126,8 @@ def load(folder: Path) -> Checkpoint:
         if document["format"] != FORMAT:
             raise PolicyError(f"{folder}/manifest.json has format {document['format']}, this build reads {FORMAT}")
         document["spec"] = Spec(**document["spec"])
+        for name in ("attributes", "context"):
+            document[name] = tuple(Column(**column) for column in document.get(name, ()))
         document["reward_range"] = tuple(document["reward_range"])
         manifest = Manifest(**document)
     except PolicyError:

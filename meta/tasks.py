@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meta.dataset import Interactions
-from meta.types import Events, IntArray
+from meta.types import Context, Events, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Sequences:
         time_ms: int64 [M].
         users: ids of the users.
         items: N, size of the catalogue.
+        attributes: float32 [U, A] of the users; None: A = 0.
+        context: float32 [M, X], in which each event happened; None: X = 0.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -30,6 +32,8 @@ class Sequences:
     time_ms: npt.NDArray[np.int64]
     users: tuple[str, ...]
     items: int
+    attributes: npt.NDArray[np.float32] | None = None
+    context: npt.NDArray[np.float32] | None = None
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -40,6 +44,12 @@ class Sequences:
         """Indices of all events of some users, user after user."""
         parts = [np.arange(self.offsets[user], self.offsets[user + 1]) for user in users]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def known(self, users: IntArray, at: IntArray) -> Context:
+        """What is known of requests of users [B] that come when the events at [B, P] happen, beside their histories."""
+        attributes = np.zeros((len(users), 0), np.float32) if self.attributes is None else self.attributes[users]
+        request = np.zeros((*at.shape, 0), np.float32) if self.context is None else self.context[at]
+        return Context(attributes, request, self.time_ms[at])
 
     def positives(self, users: IntArray) -> npt.NDArray[np.float64]:
         """float64 [N], how often each item was liked (reward above 0) by some users."""
@@ -67,6 +77,8 @@ def sequences(interactions: Interactions, items: int) -> Sequences:
         interactions.time_ms[order],
         interactions.users,
         items,
+        None if interactions.attributes is None else interactions.attributes.features,
+        None if interactions.context is None else interactions.context.features[order],
     )
 
 

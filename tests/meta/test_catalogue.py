@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import meta.catalogue
-from meta.catalogue import Catalogue, CatalogueError, Column, encode_items, id_hash
+from meta.catalogue import Catalogue, CatalogueError, encode_items, id_hash
+from meta.columns import Column, ColumnError
 
 
 def test_numbers_are_standardised_and_missing_ones_flagged() -> None:
@@ -104,7 +105,7 @@ def test_colliding_hashes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_bad_columns_are_refused(values: list[object], words: str) -> None:
     """The error names the column and the value that broke the rule."""
-    with pytest.raises(CatalogueError, match=f"column x .*{words}"):
+    with pytest.raises(ColumnError, match=f"column x .*{words}"):
         encode_items(["a", "b"], {"x": values})
 
 

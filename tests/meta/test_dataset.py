@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meta.dataset import DataError, read, read_movielens
+from meta.dataset import DataError, Interactions, read, read_movielens
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ml-latest-small"
 
@@ -91,13 +91,69 @@ def test_broken_logs_are_refused_by_line(tmp_path: Path, log: str, words: str) -
         ("id,x\n1,2\n", "lacks column item_id; it has id, x"),
         ("item_id,x\n1,2\n,3\n", "line 3: item_id must not be empty"),
         ("item_id,x\n1,2\n1,3\n", "item_id must be unique, got '1' 2 times"),
-        ("item_id,x\n1,inf\n2,3\n", "column x must hold finite numbers"),
+        ("item_id,x\n1,2\n\n2,inf\n", "line 4: x must be a finite number, got inf"),
     ],
 )
 def test_broken_item_tables_are_refused(tmp_path: Path, items: str, words: str) -> None:
     """An item table is checked before the log."""
     with pytest.raises(DataError, match=words):
         _read(tmp_path, items=items)
+
+
+USERS = "user_id,age,plan\nu1,20,free\nu9,60,paid\nu8,,paid\nu7,40,free\n"
+
+
+def _users(folder: Path, users: str) -> Interactions:
+    _write(folder, log_csv=LOG, items_csv=ITEMS, users_csv=users)
+    return read(folder / "log.csv", folder / "items.csv", folder / "users.csv")[0]
+
+
+def test_user_tables(tmp_path: Path) -> None:
+    """Columns of users are encoded over the whole table, a user without a row is all zeros."""
+    told = _users(tmp_path, USERS).attributes
+    assert told is not None
+    assert [("age", "number"), ("plan", "category")] == [(column.name, column.kind) for column in told.columns]
+    low = (20 - 40) / np.std([20, 60, 40])
+    np.testing.assert_allclose(told.features, [[low, 0, 1, 0], [0, 0, 0, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("users", "words"),
+    [
+        ("id,x\nu1,2\n", "users.csv lacks column user_id; it has id, x"),
+        ("user_id,x\n", "has a header but no rows"),
+        ("user_id,x\nu1,2\n,3\n", "line 3: user_id must not be empty, got nothing"),
+        ("user_id,x\nu1,2\nu2,3\n\nu1,3\n", "line 5: user_id must be unique, got u1"),
+        ("user_id,x\nu1,2\nu2,-inf\n", "line 3: x must be a finite number, got -inf"),
+        ("user_id,x\nu1,2\nu2,3,4\n", "line 3: a row must have 2 fields, got 3"),
+        (f"user_id,x\n{'u' * 257},2\n", "line 2: user_id must have at most 256 bytes"),
+    ],
+)
+def test_broken_user_tables_are_refused_by_line(tmp_path: Path, users: str, words: str) -> None:
+    """One sentence names the file, the line, the rule and the value."""
+    with pytest.raises(DataError, match=words):
+        _users(tmp_path, users)
+
+
+def test_columns_of_a_log_named_context_are_its_context(tmp_path: Path) -> None:
+    """Without the prefix they are typed as other columns are, in CSV and in Parquet; other columns are left alone."""
+    log = "user_id,item_id,reward,timestamp,note,context_hour,context_device\n"
+    log += "u,2,1,1,x,8,tv\nu,2,1,2,y,,phone\nu,2,1,3,z,10,tv\nv,2,1,4,,9,phone\n"
+    _write(tmp_path, items_csv=ITEMS, log_csv=log)
+    pd.read_csv(tmp_path / "log.csv").to_parquet(tmp_path / "log.parquet")
+    for name in ("log.csv", "log.parquet"):
+        told = read(tmp_path / name, tmp_path / "items.csv")[0].context
+        assert told is not None
+        assert [("hour", "number"), ("device", "category")] == [(column.name, column.kind) for column in told.columns]
+        assert [[0, 0, 1], [1, 1, 0], [0, 0, 1], [0, 1, 0]] == told.features[:, 1:].tolist()
+        np.testing.assert_allclose(told.features[:, 0], np.array([-1, 0, 1, 0]) * 1.5**0.5, rtol=1e-6)
+
+
+def test_a_context_of_vectors_is_refused(tmp_path: Path) -> None:
+    """No request could carry it."""
+    log = 'user_id,item_id,reward,timestamp,context_where\nu,2,1,1,"[1, 2]"\n'
+    with pytest.raises(DataError, match="column context_where must hold numbers or words, got vectors"):
+        _read(tmp_path, log=log)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -132,8 +188,16 @@ def test_movielens_100k_and_1m_layouts(tmp_path: Path) -> None:
     _write(
         new, ratings_dat="7::2::5::100\n8::1::1::90\n", movies_dat="1::Caf\xe9 (1990)::Comedy\n2::B (1992)::Comedy\n"
     )
+    _write(old, u_user="7|24|M|writer|1\n8|34|F|writer|2\n")
+    _write(new, users_dat="7::M::18::20::1\n8::F::18::20::2\n9::F::25::20::2\n")
     (log_old, films_old), (log_new, films_new) = read_movielens(old), read_movielens(new)
     assert log_old.fingerprint == log_new.fingerprint
+    assert log_old.attributes is not None
+    assert log_new.attributes is not None
+    assert ["age", "gender", "occupation"] == [column.name for column in log_old.attributes.columns]
+    assert [[-1.0, 1.0], [1.0, 1.0]] == log_old.attributes.features.tolist()
+    assert [("F",), ("18",), ("20",)] == [column.vocabulary for column in log_new.attributes.columns]
+    assert [[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]] == log_new.attributes.features.tolist()
     assert [[-1.0, 1.0], [1.0, 1.0]] == films_old.features.tolist() == films_new.features.tolist()
 
 
