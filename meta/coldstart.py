@@ -41,14 +41,14 @@ class Queries:
     Args:
         users: int [B], user indices in the log.
         events: their first 20 events [B, 20].
-        now_ms: int64 [B, 21], when each user asks after k = 0..20 events: at the time of their next one.
+        known: of their requests after k = 0..20 events, [B, 21]; each comes at the time and in the context of the next.
         relevant: the rows that each liked later, without the first 20.
         items: N, size of the catalogue.
     """
 
     users: IntArray
     events: Events
-    now_ms: IntArray
+    known: Context
     relevant: tuple[IntArray, ...]
     items: int
 
@@ -59,9 +59,8 @@ class Queries:
 
     def after(self, k: int) -> tuple[Events, Context]:
         """The first k events of everybody, and what is known of the request that follows."""
-        users = len(self.users)
-        nothing = np.zeros((users, 0), np.float32)
-        return head(self.events, k), Context(nothing, nothing[:, None], self.now_ms[:, [k]])
+        known = self.known
+        return head(self.events, k), Context(known.attributes, known.request[:, [k]], known.now_ms[:, [k]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,8 @@ def queries(log: Sequences, users: IntArray) -> Queries:
             relevant.append(liked)
     index = np.asarray(chosen, np.int64)
     start = log.offsets[index]
-    now_ms = log.time_ms[start[:, None] + np.arange(FIRST + 1)]
-    return Queries(index, windows(log, start, start + FIRST, FIRST), now_ms, tuple(relevant), log.items)
+    known = log.known(index, start[:, None] + np.arange(FIRST + 1))
+    return Queries(index, windows(log, start, start + FIRST, FIRST), known, tuple(relevant), log.items)
 
 
 def head(events: Events, k: int) -> Events:

@@ -1,6 +1,7 @@
 """The cold-start protocol: NDCG by hand, who takes part, and what intervals say."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_head_keeps_the_first_events() -> None:
 def test_a_request_comes_at_the_time_of_the_next_event() -> None:
     """After k = 0..20 events a user asks when the next event happens: here at 100, 101, ... 120."""
     asked = queries(_log(), np.arange(4))
-    assert [list(range(100, 121))] == asked.now_ms.tolist()
+    assert [list(range(100, 121))] == asked.known.now_ms.tolist()
     asked_at = []
 
     def ranker(events: Events, context: Context, excluded: IntArray) -> IntArray:
@@ -71,6 +72,21 @@ def test_a_request_comes_at_the_time_of_the_next_event() -> None:
 
     curve(ranker, asked, ks=(0, 2, 20))
     assert [([0], [100]), ([2], [102]), ([20], [120])] == asked_at
+
+
+def test_rankers_are_told_who_asks_and_in_which_context() -> None:
+    """Attributes are the user's at every k, the context is that of the next event."""
+    log = replace(
+        _log(), attributes=np.float32([[0.5], [1], [2], [3]]), context=np.arange(84, dtype=np.float32)[:, None]
+    )
+    told = []
+
+    def ranker(events: Events, context: Context, excluded: IntArray) -> IntArray:
+        told.append((context.attributes.tolist(), context.request.tolist()))
+        return np.zeros((1, 20), np.int64)
+
+    curve(ranker, queries(log, np.arange(4)), ks=(0, 5))
+    assert [([[0.5]], [[[0.0]]]), ([[0.5]], [[[5.0]]])] == told
 
 
 def test_the_support_is_all_that_differs_between_ks() -> None:

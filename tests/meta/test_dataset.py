@@ -197,7 +197,7 @@ def test_movielens_100k_and_1m_layouts(tmp_path: Path) -> None:
     assert ["age", "gender", "occupation"] == [column.name for column in log_old.attributes.columns]
     assert [[-1.0, 1.0], [1.0, 1.0]] == log_old.attributes.features.tolist()
     assert [("F",), ("18",), ("20",)] == [column.vocabulary for column in log_new.attributes.columns]
-    assert [[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]] == log_new.attributes.features.tolist()
+    assert [[0.0, 1.0, 1.0], [1.0, 1.0, 1.0]] == log_new.attributes.features.tolist()
     assert [[-1.0, 1.0], [1.0, 1.0]] == films_old.features.tolist() == films_new.features.tolist()
 
 
