@@ -77,6 +77,10 @@ class Context:
     request: Array
     now_ms: Array
 
+    def map(self, change: Callable[[Array], Array]) -> Context:
+        """Every array changed in the same way: taken by rows, or turned into a tensor."""
+        return Context(change(self.attributes), change(self.request), change(self.now_ms))
+
 
 @dataclass(frozen=True, slots=True)
 class Adaptation:

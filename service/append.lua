@@ -1,5 +1,5 @@
 -- Appends events to one history; the layout is described in history.py.
--- KEYS[1] the history. ARGV: events kept, seconds to live, records of 28 bytes joined.
+-- KEYS: the history; the attributes, which live as long. ARGV: events kept, seconds to live, records of 28 bytes joined.
 -- Returns {one digit an event: 1 added, 2 duplicate, 3 too old; number of events kept; header}.
 local SIZE = 28
 local cap, ttl, incoming = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
@@ -43,5 +43,6 @@ end
 local header = struct.pack('<I4I4', mixed, total)
 if changed then
   redis.call('SET', KEYS[1], header .. table.concat(records), 'EX', ttl)
+  redis.call('EXPIRE', KEYS[2], ttl)
 end
 return {table.concat(statuses), #records, header}

@@ -28,6 +28,7 @@ class Client:
         self._record = self._method("RecordEvents", pb.RecordEventsRequest, pb.RecordEventsResponse)
         self._get = self._method("GetUser", pb.GetUserRequest, pb.GetUserResponse)
         self._delete = self._method("DeleteUser", pb.DeleteUserRequest, pb.DeleteUserResponse)
+        self._upsert = self._method("UpsertUsers", pb.UpsertUsersRequest, pb.UpsertUsersResponse)
 
     async def __aenter__(self) -> Self:
         return self
@@ -52,6 +53,7 @@ class Client:
         decision_id: str = "",
         excluded_ids: Sequence[str] = (),
         include_seen: bool = False,
+        context: pb.Context | None = None,
     ) -> pb.RecommendResponse:
         """Ranks candidates, or the whole catalogue, for one user. Raises grpc.aio.AioRpcError."""
         request = pb.RecommendRequest(
@@ -63,6 +65,7 @@ class Client:
             decision_id=decision_id,
             excluded_ids=excluded_ids,
             include_seen=include_seen,
+            context=context,
         )
         reply: pb.RecommendResponse = await self._recommend(request, timeout=self._timeout)
         return reply
@@ -76,6 +79,11 @@ class Client:
         """Shows what is kept of a user. Raises grpc.aio.AioRpcError."""
         reply: pb.GetUserResponse = await self._get(pb.GetUserRequest(user_id=user_id), timeout=self._timeout)
         return reply
+
+    async def upsert_users(self, users: Iterable[pb.User]) -> list[str]:
+        """Keeps attributes of users; returns the names that the policy does not use. Raises grpc.aio.AioRpcError."""
+        reply = await self._upsert(pb.UpsertUsersRequest(users=users), timeout=self._timeout)
+        return list(reply.unknown_names)
 
     async def delete_user(self, user_id: str) -> bool:
         """Erases a user; false where nothing was kept. Raises grpc.aio.AioRpcError."""

@@ -35,6 +35,9 @@ class Metrics:
         self.copies = counter("copies_total", "Copies used: cached, carried on or adapted on the way.", "state")
         self.served = counter("served_total", "Slates by source and reason.", "source", "reason")
         self.unknown_items = counter("unknown_items_total", "Items that the catalogue does not know.", "call")
+        self.unknown_names = counter(
+            "unknown_names_total", "Names of attributes or contexts that the policy does not know.", "call"
+        )
         self.events = counter("events_total", "Recorded events by result.", "result")
         self.store_seconds = histogram("store_seconds", "Round trip to the store.", SECONDS, "operation")
         self.store_errors = counter("store_errors_total", "Failed round trips to the store.", "operation")

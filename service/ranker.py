@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -15,10 +15,11 @@ from meta.types import Ranking
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import candidates, decisions
 from service.batching import Job
+from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.metrics import Metrics
 from service.replies import ItemEncoder
-from service.store import Store
+from service.store import Kept, Store
 from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
@@ -61,6 +62,7 @@ class Ranker:
         self._policy = policy
         self._store = store
         self._writer = writer
+        self._contexts = Contexts(policy, metrics)
         self._personaliser = Personaliser(policy, metrics)
         self._metrics = metrics
         self._adapter = policy.manifest.spec.adapter
@@ -76,32 +78,33 @@ class Ranker:
         self._metrics.batch_users.observe(len(jobs))
         away = False
         try:
-            values, cached = await self._store.read([job.request.request.user_id for job in jobs])
+            user_ids = [job.request.request.user_id for job in jobs]
+            kept = await self._store.read(user_ids, attributes=self._policy.spec.attributes > 0)
         except StoreUnavailableError:
             away = True
-            values, cached = [None] * len(jobs), [None] * len(jobs)
+            kept = Kept.nothing(len(jobs))
         started = perf_counter()
-        self._compute(jobs, values, cached, away)
+        self._compute(jobs, kept, away)
         self._metrics.rank_seconds.observe(perf_counter() - started)
 
-    def _compute(
-        self, jobs: list[RecommendJob], values: Sequence[bytes | None], cached: Sequence[bytes | None], away: bool
-    ) -> None:
+    def _compute(self, jobs: list[RecommendJob], kept: Kept, away: bool) -> None:
         """Answers jobs whose state is read; should one break the computation, each is answered alone."""
         try:
-            users = self._personaliser.users(values, cached)
+            requests = [job.request.request for job in jobs]
+            context = self._contexts.of(requests, kept.attributes, time.time_ns() // 1_000_000)
+            users = self._personaliser.users(kept, context)
             if away:
                 users.reason = [STORE_AWAY] * len(jobs)
             logged = self._answer(jobs, users)
         except Exception as error:
             if len(jobs) > 1:
                 for i, job in enumerate(jobs):
-                    self._compute([job], [values[i]], [cached[i]], away)
+                    self._compute([job], Kept(*(each[i : i + 1] for each in kept)), away)
             elif not jobs[0].reply.done():
                 jobs[0].reply.set_exception(error)
             return
-        user_ids = [job.request.request.user_id for job in jobs]
-        self._writer.put(self._personaliser.to_keep(user_ids, values, users), logged)
+        user_ids = [request.user_id for request in requests]
+        self._writer.put(self._personaliser.to_keep(user_ids, kept, users), logged)
 
     def _answer(self, jobs: list[RecommendJob], users: Users) -> list[bytes]:
         """Ranks both kinds of requests, sets every reply, and returns the decisions to log."""
@@ -133,6 +136,7 @@ class Ranker:
             temperature=self._temperature[[request.mode for request in requests]],
             seed=np.array([query.seed for query in queries], np.uint64),
             excluded=None if rows is not None else candidates.hidden(requests, events.item, catalogue),
+            context=users.context if everybody else users.context.map(lambda x: x[part]),
         )
         return self._reply(jobs, part, users, ranking, unknown)
 

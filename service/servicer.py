@@ -1,4 +1,4 @@
-"""The four calls of the contract: check, one call into the room below, reply."""
+"""The calls of the contract: check, one call into the room below, reply."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from meta.policy import Policy
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import copies, decisions, history
+from service import attributes, copies, decisions, history
 from service.batching import Batcher
 from service.interceptors import Context, deadline, method_handler
 from service.metrics import Metrics
 from service.ranker import Query
 from service.store import Store
-from service.validation import check_events, check_recommend, check_user_id, event_problem, time_ms
+from service.validation import check_events, check_recommend, check_user_id, check_users, event_problem, time_ms
 
 SERVICE = "quickstudy.v1.Recommender"
 _RESULTS = {"1": pb.EVENT_RESULT_ADDED, "2": pb.EVENT_RESULT_DUPLICATE, "3": pb.EVENT_RESULT_TOO_OLD}
@@ -54,6 +54,9 @@ class Servicer:
                 ),
                 "GetUser": method_handler("GetUser", self.get_user, pb.GetUserRequest.FromString, metrics),
                 "DeleteUser": method_handler("DeleteUser", self.delete_user, pb.DeleteUserRequest.FromString, metrics),
+                "UpsertUsers": method_handler(
+                    "UpsertUsers", self.upsert_users, pb.UpsertUsersRequest.FromString, metrics
+                ),
             },
         )
 
@@ -90,9 +93,9 @@ class Servicer:
         return pb.RecordEventsResponse(statuses=statuses).SerializeToString()
 
     async def get_user(self, request: pb.GetUserRequest, context: Context) -> bytes:
-        """Shows history and copy."""
+        """Shows history, copy and attributes."""
         check_user_id(request.user_id)
-        values, cached = await self._store.read([request.user_id])
+        values, cached, known = await self._store.read([request.user_id])
         records = history.records(values[0])
         catalogue = self._policy.catalogue
         watermark = int.from_bytes((values[0] or b"")[: history.HEADER], "little")
@@ -111,16 +114,28 @@ class Servicer:
         if cached[0] is not None and len(cached[0]) >= 2 * history.HEADER:
             marks = np.frombuffer(cached[0][: 2 * history.HEADER], "<u8").tolist()
             version = f"{marks[0]:016x}"
-            found = self._packing.unpack(cached, np.array([watermark], np.uint64))
+            mark = self._packing.marks(known)
+            found = self._packing.unpack(cached, np.array([watermark], np.uint64), mark)
             reply.copy.CopyFrom(
                 pb.CopyStatus(present=True, current=bool(found.current[0]), policy_version=version, watermark=marks[1])
             )
+        if (told := attributes.unpack(known[0])) is not None:
+            reply.attributes.CopyFrom(told)
         return reply.SerializeToString()
 
     async def delete_user(self, request: pb.DeleteUserRequest, context: Context) -> bytes:
-        """Erases history and copy."""
+        """Erases all that is kept of a user."""
         check_user_id(request.user_id)
         return pb.DeleteUserResponse(existed=await self._store.erase(request.user_id)).SerializeToString()
+
+    async def upsert_users(self, request: pb.UpsertUsersRequest, context: Context) -> bytes:
+        """Keeps attributes as given, and says which names of them the policy does not use."""
+        check_users(request)
+        await self._store.describe({user.user_id: attributes.pack(user.attributes) for user in request.users})
+        columns = self._policy.manifest.attributes
+        unknown = [attributes.unknown(user.attributes, columns) for user in request.users]
+        self._metrics.unknown_names.labels("UpsertUsers").inc(sum(map(len, unknown)))
+        return pb.UpsertUsersResponse(unknown_names=sorted(set().union(*unknown))).SerializeToString()
 
     def _count(self, request: pb.RecordEventsRequest, statuses: list[pb.EventStatus]) -> None:
         for status in statuses:

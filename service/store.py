@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -37,6 +37,19 @@ class Appended:
     results: str
     length: int
     watermark: int
+
+
+class Kept(NamedTuple):
+    """What is kept of users, in their order, None where there is nothing: histories, copies and attributes."""
+
+    histories: list[bytes | None]
+    copies: list[bytes | None]
+    attributes: list[bytes | None]
+
+    @classmethod
+    def nothing(cls, users: int) -> Kept:
+        """Of users of whom nothing is kept."""
+        return cls([None] * users, [None] * users, [None] * users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +93,10 @@ class Store:
         self._read_timeout = read_timeout_s
         self._write_timeout = write_timeout_s
 
-    def keys(self, user_id: str) -> tuple[str, str]:
-        """The keys of a user's history and copy; the braces keep both on one node of a cluster."""
-        return f"{self._prefix}{{{user_id}}}:h", f"{self._prefix}{{{user_id}}}:c"
+    def keys(self, user_id: str) -> tuple[str, str, str]:
+        """The keys of a user's history, copy and attributes; the braces keep them on one node of a cluster."""
+        user = f"{self._prefix}{{{user_id}}}"
+        return f"{user}:h", f"{user}:c", f"{user}:a"
 
     async def start(self) -> None:
         """Checks that the store answers and gives it our scripts."""
@@ -90,19 +104,20 @@ class Store:
             for text in _SCRIPTS.values():
                 await self._redis.script_load(text)
 
-    async def read(self, user_ids: Sequence[str]) -> tuple[list[bytes | None], list[bytes | None]]:
-        """Histories and copies of users, in their order, None where there is none."""
-        keys = [key for user_id in user_ids for key in self.keys(user_id)]
+    async def read(self, user_ids: Sequence[str], *, attributes: bool = True) -> Kept:
+        """What is kept of users, in one round trip; without `attributes` those are not asked for."""
+        width = 3 if attributes else 2
+        keys = [key for user_id in user_ids for key in self.keys(user_id)[:width]]
         async with self._watched("read", self._read_timeout):
             values = await self._command("MGET", *keys)
-        return values[0::2], values[1::2]
+        return Kept(values[0::width], values[1::width], values[2::width] if attributes else [None] * len(user_ids))
 
     async def append(self, events: Mapping[str, bytes]) -> dict[str, Appended]:
         """Adds packed events, each user's in one atomic step; users are independent of each other.
 
         After a failure some users may have been written; appending again is harmless.
         """
-        calls = [("append", (self.keys(u)[0],), (self._cap, self._ttl, packed)) for u, packed in events.items()]
+        calls = [("append", self.keys(u)[::2], (self._cap, self._ttl, packed)) for u, packed in events.items()]
         async with self._watched("append", self._write_timeout):
             replies = await self._run(calls)
         return {
@@ -110,15 +125,29 @@ class Store:
             for user_id, (results, length, header) in zip(events, replies, strict=True)
         }
 
+    async def describe(self, users: Mapping[str, bytes]) -> None:
+        """Keeps packed attributes of users in the place of what was kept; empty ones are removed."""
+        async with (
+            self._watched("describe", self._write_timeout),
+            self._redis.pipeline(transaction=False) as pipeline,
+        ):
+            for user_id, packed in users.items():
+                key = self.keys(user_id)[2]
+                if packed:
+                    pipeline.set(key, packed, ex=self._ttl)
+                else:
+                    pipeline.unlink(key)
+            await pipeline.execute()
+
     async def erase(self, user_id: str) -> bool:
-        """Removes history and copy at once; false where there was nothing."""
+        """Removes all that is kept of a user at once; false where there was nothing."""
         async with self._watched("erase", self._write_timeout):
             return bool(await self._command("UNLINK", *self.keys(user_id)))
 
     async def save(self, copies: Sequence[FreshCopy], stream: str, decisions: Sequence[bytes], cap: int) -> None:
         """Keeps copies whose history has not moved on, and appends decisions to a stream of about `cap` entries."""
         calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
-            ("save_copy", self.keys(copy.user_id), (copy.header, self._copy_ttl, copy.value)) for copy in copies
+            ("save_copy", self.keys(copy.user_id)[:2], (copy.header, self._copy_ttl, copy.value)) for copy in copies
         ]
         if decisions:
             calls.append(("log_decisions", (f"{self._prefix}{stream}",), (cap, *decisions)))

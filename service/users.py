@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from time import perf_counter
 
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from meta.policy import Policy
-from meta.types import Adaptation, Events, IntArray
+from meta.types import Adaptation, Context, Events, FloatArray, IntArray
 from service import copies, history
 from service.metrics import Metrics
-from service.store import FreshCopy
+from service.store import FreshCopy, Kept
 
 _LOG = logging.getLogger("quickstudy")
 
@@ -32,12 +32,14 @@ class Users:
 
     Args:
         state: their decoded histories.
+        context: what is known of their requests beside those.
         adapted: their copies of the policy, the prior where there is a reason.
         reason: why the copy is the prior, "" where it is adapted.
         fresh: int, the users whose copy is new and should be kept.
     """
 
     state: history.Histories
+    context: Context
     adapted: Adaptation
     reason: list[str]
     fresh: IntArray
@@ -49,42 +51,51 @@ class Personaliser:
     def __init__(self, policy: Policy, metrics: Metrics) -> None:
         self._policy = policy
         self._packing = copies.Packing(policy)
-        self._prior = policy.prior(1)
         self._seconds = metrics.adaptation_seconds
         self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached")}
 
-    def users(self, values: Sequence[bytes | None], cached: Sequence[bytes | None]) -> Users:
-        """Decodes histories and copies, and adapts the users whose copy is missing or older than the history."""
+    def users(self, kept: Kept, context: Context) -> Users:
+        """Decodes histories and copies, and adapts the users whose copy is missing or older than what is kept."""
+        values = kept.histories
         state = history.decode(values, self._policy.catalogue)
-        found = self._packing.unpack(cached, state.watermark)
+        found = self._packing.unpack(kept.copies, state.watermark, self._packing.marks(kept.attributes))
         known = state.events.mask.any(axis=1)
         stale = np.flatnonzero(known & ~found.current)
         adapted: Adaptation = found.adaptation
         failed: IntArray = stale[:0]
         if stale.size:
             started = perf_counter()
-            adapted, failed = self._renew(state.events, values, found, stale)
+            adapted, failed = self._renew(state.events, context.attributes, values, found, stale)
             self._seconds.observe(perf_counter() - started)
         if hits := int(np.count_nonzero(known & found.current)):
             self._made["cached"].inc(hits)
+        if context.attributes.any():
+            prior = self._policy.prior(len(values), context.attributes)
+            adapted = replace(adapted, copy=np.where(adapted.accepted[:, None], adapted.copy, prior))
         reason = [""] * len(values)
         for i in np.flatnonzero(~known | ~adapted.accepted).tolist():
             reason[i] = FAILED if i in failed else _why_prior(state, known, i)
-        return Users(state, adapted, reason, np.setdiff1d(stale, failed) if failed.size else stale)
+        return Users(state, context, adapted, reason, np.setdiff1d(stale, failed) if failed.size else stale)
 
-    def to_keep(self, user_ids: Sequence[str], values: Sequence[bytes | None], users: Users) -> list[FreshCopy]:
+    def to_keep(self, user_ids: Sequence[str], kept: Kept, users: Users) -> list[FreshCopy]:
         """The new copies of a batch as the store keeps them."""
         if not users.fresh.size:
             return []
         new = users.adapted.map(lambda x: x[users.fresh])
-        packed = self._packing.pack(new, users.state.watermark[users.fresh])
+        mark = self._packing.marks(kept.attributes)
+        packed = self._packing.pack(new, users.state.watermark[users.fresh], mark[users.fresh])
         return [
-            FreshCopy(user_ids[i], (values[i] or b"")[: history.HEADER], value)
+            FreshCopy(user_ids[i], (kept.histories[i] or b"")[: history.HEADER], value)
             for i, value in zip(users.fresh.tolist(), packed, strict=True)
         ]
 
     def _renew(
-        self, events: Events, values: Sequence[bytes | None], found: copies.Copies, stale: IntArray
+        self,
+        events: Events,
+        attributes: FloatArray,
+        values: Sequence[bytes | None],
+        found: copies.Copies,
+        stale: IntArray,
     ) -> tuple[Adaptation, IntArray]:
         """The batch with the copies of the users in `stale` made anew or carried on, and those for whom that failed."""
         adapted, anew = found.adaptation, stale
@@ -100,7 +111,8 @@ class Personaliser:
         if not anew.size:
             return adapted, anew
         everybody = anew.size == events.users
-        made, missed = self._adapt(events if everybody else events.map(lambda x: x[anew]))
+        some = events if everybody else events.map(lambda x: x[anew])
+        made, missed = self._adapt(some, attributes if everybody else attributes[anew])
         self._made["adapted"].inc(int(anew.size))
         return made if everybody else _put(adapted, anew, made), anew[missed]
 
@@ -113,16 +125,18 @@ class Personaliser:
         fresh = (at >= size - new[on, None]) & (at < size)
         return self._policy.advance(adapted.map(lambda x: x[on]), events.map(lambda x: x[on]), fresh)
 
-    def _adapt(self, events: Events) -> tuple[Adaptation, list[int]]:
+    def _adapt(self, events: Events, attributes: FloatArray) -> tuple[Adaptation, list[int]]:
         """Copies of a batch, and the users for whom that failed: whatever is odd about one, the others are adapted."""
         try:
-            return self._policy.adapt(events), []
+            return self._policy.adapt(events, attributes), []
         except Exception:
             if events.users == 1:
                 _LOG.exception("adaptation of a user failed")
                 none = np.zeros(1, np.float32)
-                return Adaptation(self._prior, np.zeros(1, bool), none, none, np.zeros(1, np.int64)), [0]
-        alone = [self._adapt(events.map(itemgetter(slice(i, i + 1)))) for i in range(events.users)]
+                prior = self._policy.prior(1, attributes)
+                return Adaptation(prior, np.zeros(1, bool), none, none, np.zeros(1, np.int64)), [0]
+        rows = [itemgetter(slice(i, i + 1)) for i in range(events.users)]
+        alone = [self._adapt(events.map(row), row(attributes)) for row in rows]
         parts = [[getattr(copy, name) for copy, _ in alone] for name in Adaptation.__dataclass_fields__]
         return Adaptation(*map(np.concatenate, parts)), [i for i, (_, failed) in enumerate(alone) if failed]
 

@@ -14,6 +14,12 @@ MAX_CANDIDATES = 10_000
 MAX_SLATE = 100
 DEFAULT_SLATE = 10
 MAX_EVENTS = 1_000
+MAX_USERS = 1_000
+MAX_ATTRIBUTE_BYTES = 16_384
+MAX_NAMES = 64
+MAX_NAME_BYTES = 128
+MAX_WORDS = 64
+MAX_VECTOR = 1_024
 MAX_FUTURE_MS = 5 * 60_000
 _MODES = (pb.MODE_UNSPECIFIED, pb.MODE_GREEDY, pb.MODE_EXPLORE)
 
@@ -35,8 +41,67 @@ def check_recommend(request: pb.RecommendRequest) -> None:
         raise InvalidFieldError("mode", f"must be one of 0..{len(_MODES) - 1}, got {request.mode}")
     if (n := len(request.excluded_ids)) > MAX_CANDIDATES:
         raise InvalidFieldError("excluded_ids", f"must hold 0..{MAX_CANDIDATES:,} ids, got {n:,}")
+    if request.HasField("context"):
+        check_context(request.context)
     if request.decision_id and (size := _size(request.decision_id)) > MAX_DECISION_ID_BYTES:
         raise InvalidFieldError("decision_id", f"must have 0..{MAX_DECISION_ID_BYTES} bytes, got {size:,}")
+
+
+def check_context(context: pb.Context) -> None:
+    """Raises InvalidFieldError for too many or too long names, long categories, and numbers that are not finite."""
+    for field, named in (("numbers", context.numbers), ("categories", context.categories)):
+        if (n := len(named)) > MAX_NAMES:
+            raise InvalidFieldError(f"context.{field}", f"must hold 0..{MAX_NAMES} names, got {n}")
+        for name in named:
+            _check_name(f"context.{field}", name)
+    for name, number in context.numbers.items():
+        _check_finite(f'context.numbers["{name}"]', number)
+    for name, word in context.categories.items():
+        if (size := _size(word)) > MAX_ID_BYTES:
+            raise InvalidFieldError(f'context.categories["{name}"]', f"must have 0..{MAX_ID_BYTES} bytes, got {size:,}")
+
+
+def check_users(request: pb.UpsertUsersRequest) -> None:
+    """Raises InvalidFieldError for a wrong number of users and for the first field of one that breaks a rule."""
+    if not 1 <= (n := len(request.users)) <= MAX_USERS:
+        raise InvalidFieldError("users", f"must hold 1..{MAX_USERS:,} users, got {n:,}")
+    for i, user in enumerate(request.users):
+        if problem := id_problem(user.user_id, MAX_ID_BYTES):
+            raise InvalidFieldError(f"users[{i}].user_id", problem)
+        _check_attributes(f"users[{i}].attributes", user.attributes)
+
+
+def _check_attributes(path: str, told: pb.Attributes) -> None:
+    if (size := told.ByteSize()) > MAX_ATTRIBUTE_BYTES:
+        raise InvalidFieldError(path, f"must have at most {MAX_ATTRIBUTE_BYTES:,} bytes, got {size:,}")
+    for field, named in (("numbers", told.numbers), ("categories", told.categories), ("vectors", told.vectors)):
+        for name in named:
+            _check_name(f"{path}.{field}", name)
+    for name, number in told.numbers.items():
+        _check_finite(f'{path}.numbers["{name}"]', number)
+    for name in told.categories:
+        words, field = told.categories[name].values, f'{path}.categories["{name}"]'
+        if not 1 <= (n := len(words)) <= MAX_WORDS:
+            raise InvalidFieldError(field, f"must hold 1..{MAX_WORDS} words, got {n}")
+        for word in words:
+            if problem := id_problem(word, MAX_ID_BYTES):
+                raise InvalidFieldError(field, problem.replace("must have", "must have words of"))
+    for name in told.vectors:
+        numbers, field = told.vectors[name].values, f'{path}.vectors["{name}"]'
+        if not 1 <= (n := len(numbers)) <= MAX_VECTOR:
+            raise InvalidFieldError(field, f"must hold 1..{MAX_VECTOR:,} numbers, got {n:,}")
+        for number in numbers:
+            _check_finite(field, number)
+
+
+def _check_name(field: str, name: str) -> None:
+    if problem := id_problem(name, MAX_NAME_BYTES):
+        raise InvalidFieldError(field, problem.replace("must have", "must have names of"))
+
+
+def _check_finite(field: str, number: float) -> None:
+    if not math.isfinite(number):
+        raise InvalidFieldError(field, f"must be finite, got {number}")
 
 
 def check_unknown(unknown: list[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from meta.catalogue import id_hash
 from service import history
-from service.store import FreshCopy, Store
+from service.store import FreshCopy, Kept, Store
 
 CAP = 64
 """Events that the stores under test keep of each user."""
@@ -47,13 +47,13 @@ class StoreContract:
 
     async def test_unknown_user_has_nothing(self, store: Store) -> None:
         """A user that nobody has seen has neither history nor copy."""
-        assert await store.read(["nobody"]) == ([None], [None])
+        assert await store.read(["nobody"]) == Kept.nothing(1)
 
     async def test_order_of_arrival_does_not_matter(self, store: Store) -> None:
         """Events that arrive out of order are kept in time order, ties in order of arrival."""
         await store.append({"u": record("b", 20) + record("a", 10, "first") + record("d", 30)})
         await store.append({"u": record("c", 25) + record("e", 10, "second")})
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         items = history.records(value)["item"].tolist()
         assert event_times(value) == [10, 10, 20, 25, 30]
         assert items[:2] == [id_hash("first"), id_hash("second")]
@@ -62,7 +62,7 @@ class StoreContract:
         """The same event id is a duplicate within a call, in a later call, and with other contents."""
         first = await store.append({"u": record("a", 10) + record("a", 10)})
         again = await store.append({"u": record("a", 11, "other") + record("b", 12)})
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         assert (first["u"].results, again["u"].results) == ("12", "21")
         assert event_times(value) == [10, 12]
 
@@ -76,7 +76,7 @@ class StoreContract:
         """A full history lets its oldest event go, and refuses one that is older still."""
         await store.append({"u": b"".join(record(f"e{t}", t) for t in range(100, 100 + CAP))})
         done = await store.append({"u": record("old", 99) + record("new", 1_000)})
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         assert (done["u"].results, done["u"].length) == ("31", CAP)
         assert event_times(value) == [*range(101, 100 + CAP), 1_000]
 
@@ -90,61 +90,78 @@ class StoreContract:
                 new = [(at, f"e{n}") for at, n in zip(times, events, strict=True)]
                 done = await store.append({user: b"".join(record(event, at) for at, event in new)})
                 assert done[user].results == append_by_the_book(kept, new)
-            (value,), _ = await store.read([user])
+            (value,), *_ = await store.read([user])
             stored = list(zip(event_times(value), history.records(value)["event"].tolist(), strict=True))
             assert stored == [(at, id_hash(event)) for at, event in kept]
 
     async def test_times_beyond_32_bits(self, store: Store) -> None:
         """Times of today, in milliseconds, need 41 bits and come back exactly."""
         await store.append({"u": record("b", 1_760_000_000_002) + record("a", 1_760_000_000_001)})
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         assert event_times(value) == [1_760_000_000_001, 1_760_000_000_002]
 
     async def test_users_are_independent(self, store: Store) -> None:
         """One call appends to many users, and each has what was meant for it."""
         users = {f"u{n}": record("a", n) + record("b", n + 100) for n in range(20)}
         done = await store.append(users)
-        values, _ = await store.read(list(users))
+        values, *_ = await store.read(list(users))
         assert {user: reply.results for user, reply in done.items()} == dict.fromkeys(users, "11")
         assert [event_times(value) for value in values] == [[n, n + 100] for n in range(20)]
 
     async def test_concurrent_appends_lose_nothing(self, store: Store) -> None:
         """Fifty callers who append to one user at once all find their event in the history."""
         await asyncio.gather(*(store.append({"u": record(f"e{n}", n)}) for n in range(50)))
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         assert event_times(value) == list(range(50))
 
     async def test_odd_user_ids(self, store: Store) -> None:
         """Braces, spaces, line ends and other scripts in a user id do no harm."""
         users = ["a}b{c", "{}", " ", "a\r\nb", "ü" * 128, "用户"]
         await store.append({user: record(user, n) for n, user in enumerate(users)})
-        values, _ = await store.read(users)
+        values, *_ = await store.read(users)
         assert [event_times(value) for value in values] == [[n] for n in range(len(users))]
 
     async def test_copy_of_the_newest_history_is_kept(self, store: Store) -> None:
         """A copy is kept beside the history it was made from."""
         await store.append({"u": record("a", 1)})
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         assert value is not None
         await store.save([FreshCopy("u", value[:8], b"copy")], "qs:decisions:0", [b"decision"], 10)
-        assert (await store.read(["u"]))[1] == [b"copy"]
+        assert (await store.read(["u"])).copies == [b"copy"]
 
     async def test_late_copy_is_dropped(self, store: Store) -> None:
         """A copy made before the last event, or before an erasure, is not kept."""
         await store.append({"u": record("a", 1)})
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         assert value is not None
         await store.append({"u": record("b", 2)})
         await store.save([FreshCopy("u", value[:8], b"old")], "qs:decisions:0", [], 10)
         await store.erase("u")
         await store.save([FreshCopy("u", value[:8], b"old")], "qs:decisions:0", [], 10)
-        assert await store.read(["u"]) == ([None], [None])
+        assert await store.read(["u"]) == Kept.nothing(1)
 
     async def test_erasure_is_complete(self, store: Store) -> None:
-        """Erasing removes history and copy, and says whether there was anything."""
+        """Erasing removes history, copy and attributes, and says whether there was anything."""
         await store.append({"u": record("a", 1)})
-        (value,), _ = await store.read(["u"])
+        (value,), *_ = await store.read(["u"])
         assert value is not None
         await store.save([FreshCopy("u", value[:8], b"copy")], "qs:decisions:0", [], 10)
+        await store.describe({"u": b"attributes", "v": b"others"})
         assert [await store.erase("u"), await store.erase("u")] == [True, False]
-        assert await store.read(["u"]) == ([None], [None])
+        assert (await store.read(["v"])).attributes == [b"others"]
+        assert await store.read(["u"]) == Kept.nothing(1)
+
+    async def test_attributes_are_replaced_and_removed(self, store: Store) -> None:
+        """What is said last of a user is kept, without a history too; nothing said removes it."""
+        await store.describe({"u": b"old", "v": b"v"})
+        await store.describe({"u": b"new", "w": b""})
+        assert await store.read(["u", "v", "w"]) == ([None] * 3, [None] * 3, [b"new", b"v", None])
+        await store.describe({"u": b""})
+        assert await store.read(["u"]) == Kept.nothing(1)
+
+    async def test_attributes_are_read_only_where_asked_for(self, store: Store) -> None:
+        """A policy that knows no attributes does not pay for them."""
+        await store.describe({"u": b"told"})
+        await store.append({"u": record("a", 1)})
+        (value,), _, known = await store.read(["u"], attributes=False)
+        assert (event_times(value), known) == ([1], [None])

@@ -108,7 +108,7 @@ async def test_the_number_of_events_is_bounded(client: Client, n: int, words: st
     assert (await client.get_user("bound")).watermark == 0
 
 
-@pytest.mark.parametrize("method", ["Recommend", "RecordEvents", "GetUser", "DeleteUser"])
+@pytest.mark.parametrize("method", ["Recommend", "RecordEvents", "GetUser", "DeleteUser", "UpsertUsers"])
 async def test_bytes_that_are_no_message_are_refused(server: Server, method: str) -> None:
     """Garbage on the wire is the caller's error, with our reason, not ours."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -76,6 +76,17 @@ async def test_scripts_are_given_again_to_a_store_that_lost_them(embedded_url: s
         assert [reply.results for reply in done.values()] == ["1", "1"]
 
 
+async def test_attributes_live_as_long_as_the_history(embedded_url: str) -> None:
+    """A new event renews the attributes' time to live."""
+    async for store in _open(embedded_url):
+        key, other = store.keys("u")[2], connect(embedded_url)
+        await store.describe({"u": b"told"})
+        await other.expire(key, 5)
+        await store.append({"u": bytes(28)})
+        assert await other.ttl(key) > 86_400
+        await other.aclose()
+
+
 async def test_a_store_that_is_away_is_said_to_be_away() -> None:
     """Without a server every call raises StoreUnavailableError."""
     store = Store(connect("redis://127.0.0.1:1"), Metrics())

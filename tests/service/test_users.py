@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 
 from meta.policy import Policy
-from meta.types import Adaptation, Events, FloatArray
+from meta.types import Adaptation, Context, Events, FloatArray
+from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import history
+from service.context import Contexts
 from service.metrics import Metrics
+from service.store import Kept
 from service.users import Personaliser
 from tests.service.support import make_policy
 from tests.service.test_history import accepted, stored
+
+
+def unknown(policy: Policy, users: int) -> Context:
+    """Requests of users of whom nothing is known."""
+    return Contexts(policy, Metrics()).of([pb.RecommendRequest()] * users, [None] * users, 0)
 
 
 class Brittle(Policy):
@@ -30,8 +38,9 @@ def test_a_user_who_breaks_adaptation_gets_the_prior_and_the_others_their_copies
     """The broken user is answered from the prior with the reason, and no copy of theirs is kept."""
     values = [stored(history.pack("e", 1, f"i{n}", 1.0, "", 0)) for n in (1, 3, 2)]
     brittle, sound = Brittle.load(policy), Policy.load(policy)
-    users = Personaliser(brittle, Metrics()).users(values, [None] * 3)
-    expected = Personaliser(sound, Metrics()).users(values, [None] * 3)
+    kept = Kept.nothing(3)._replace(histories=values)
+    users = Personaliser(brittle, Metrics()).users(kept, unknown(brittle, 3))
+    expected = Personaliser(sound, Metrics()).users(kept, unknown(sound, 3))
     assert users.reason == ["", "adaptation failed", ""]
     assert users.fresh.tolist() == [0, 2]
     assert users.adapted.copy[[0, 2]].tolist() == expected.adapted.copy[[0, 2]].tolist()
@@ -49,9 +58,10 @@ def carried(policy: Policy, *values: bytes) -> tuple[FloatArray, list[int]]:
     personaliser = Personaliser(policy, metrics)
     cached: bytes | None = None
     for value in values:
-        users = personaliser.users([value], [cached])
-        kept = personaliser.to_keep(["u"], [value], users)
-        cached = kept[0].value if kept else cached
+        kept = Kept([value], [cached], [None])
+        users = personaliser.users(kept, unknown(policy, 1))
+        new = personaliser.to_keep(["u"], kept, users)
+        cached = new[0].value if new else cached
     counts = [
         int(metrics.registry.get_sample_value("quickstudy_copies_total", {"state": state}) or 0)
         for state in ("carried", "adapted")

@@ -42,7 +42,7 @@ EVENT_RESULT_TOO_OLD: EventResult
 EVENT_RESULT_REJECTED: EventResult
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "candidate_ids", "slate_size", "mode", "excluded_ids", "include_seen", "seed", "decision_id")
+    __slots__ = ("user_id", "candidate_ids", "slate_size", "mode", "excluded_ids", "include_seen", "seed", "decision_id", "context")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_IDS_FIELD_NUMBER: _ClassVar[int]
     SLATE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class RecommendRequest(_message.Message):
     INCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     candidate_ids: _containers.RepeatedScalarFieldContainer[str]
     slate_size: int
@@ -59,7 +60,30 @@ class RecommendRequest(_message.Message):
     include_seen: bool
     seed: int
     decision_id: str
-    def __init__(self, user_id: _Optional[str] = ..., candidate_ids: _Optional[_Iterable[str]] = ..., slate_size: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., excluded_ids: _Optional[_Iterable[str]] = ..., include_seen: _Optional[bool] = ..., seed: _Optional[int] = ..., decision_id: _Optional[str] = ...) -> None: ...
+    context: Context
+    def __init__(self, user_id: _Optional[str] = ..., candidate_ids: _Optional[_Iterable[str]] = ..., slate_size: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., excluded_ids: _Optional[_Iterable[str]] = ..., include_seen: _Optional[bool] = ..., seed: _Optional[int] = ..., decision_id: _Optional[str] = ..., context: _Optional[_Union[Context, _Mapping]] = ...) -> None: ...
+
+class Context(_message.Message):
+    __slots__ = ("numbers", "categories")
+    class NumbersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class CategoriesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    numbers: _containers.ScalarMap[str, float]
+    categories: _containers.ScalarMap[str, str]
+    def __init__(self, numbers: _Optional[_Mapping[str, float]] = ..., categories: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("decision_id", "items", "log_propensity", "adaptation", "unknown_ids", "seed")
@@ -154,14 +178,16 @@ class GetUserRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ...) -> None: ...
 
 class GetUserResponse(_message.Message):
-    __slots__ = ("events", "watermark", "copy")
+    __slots__ = ("events", "watermark", "copy", "attributes")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_FIELD_NUMBER: _ClassVar[int]
     COPY_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[StoredEvent]
     watermark: int
     copy: CopyStatus
-    def __init__(self, events: _Optional[_Iterable[_Union[StoredEvent, _Mapping]]] = ..., watermark: _Optional[int] = ..., copy: _Optional[_Union[CopyStatus, _Mapping]] = ...) -> None: ...
+    attributes: Attributes
+    def __init__(self, events: _Optional[_Iterable[_Union[StoredEvent, _Mapping]]] = ..., watermark: _Optional[int] = ..., copy: _Optional[_Union[CopyStatus, _Mapping]] = ..., attributes: _Optional[_Union[Attributes, _Mapping]] = ...) -> None: ...
 
 class StoredEvent(_message.Message):
     __slots__ = ("event_hash", "item_id", "item_hash", "reward", "time", "position")
@@ -202,3 +228,66 @@ class DeleteUserResponse(_message.Message):
     EXISTED_FIELD_NUMBER: _ClassVar[int]
     existed: bool
     def __init__(self, existed: _Optional[bool] = ...) -> None: ...
+
+class UpsertUsersRequest(_message.Message):
+    __slots__ = ("users",)
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[User]
+    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ...) -> None: ...
+
+class User(_message.Message):
+    __slots__ = ("user_id", "attributes")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    attributes: Attributes
+    def __init__(self, user_id: _Optional[str] = ..., attributes: _Optional[_Union[Attributes, _Mapping]] = ...) -> None: ...
+
+class Attributes(_message.Message):
+    __slots__ = ("numbers", "categories", "vectors")
+    class NumbersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class CategoriesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Words
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Words, _Mapping]] = ...) -> None: ...
+    class VectorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Vector
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Vector, _Mapping]] = ...) -> None: ...
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    numbers: _containers.ScalarMap[str, float]
+    categories: _containers.MessageMap[str, Words]
+    vectors: _containers.MessageMap[str, Vector]
+    def __init__(self, numbers: _Optional[_Mapping[str, float]] = ..., categories: _Optional[_Mapping[str, Words]] = ..., vectors: _Optional[_Mapping[str, Vector]] = ...) -> None: ...
+
+class Words(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Vector(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class UpsertUsersResponse(_message.Message):
+    __slots__ = ("unknown_names",)
+    UNKNOWN_NAMES_FIELD_NUMBER: _ClassVar[int]
+    unknown_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, unknown_names: _Optional[_Iterable[str]] = ...) -> None: ...

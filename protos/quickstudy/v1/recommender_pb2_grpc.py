@@ -55,6 +55,11 @@ class RecommenderStub:
                 request_serializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteUserRequest.SerializeToString,
                 response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteUserResponse.FromString,
                 _registered_method=True)
+        self.UpsertUsers = channel.unary_unary(
+                '/quickstudy.v1.Recommender/UpsertUsers',
+                request_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.SerializeToString,
+                response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServicer:
@@ -91,7 +96,18 @@ class RecommenderServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Erases history and adapted copy of one user in one atomic step. UNAVAILABLE when the store is away.
+        """Erases history, adapted copy and attributes of one user in one atomic step. UNAVAILABLE when the store is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertUsers(self, request, context):
+        """Keeps what is known of users before their first event; the next Recommend of these users reflects it.
+
+        All attributes of a user are replaced in one atomic step. They are kept as given, so that they outlive a change of
+        policy, and as long as the user's history. The call may be repeated. INVALID_ARGUMENT, with nothing kept, for no or
+        too many users or for a field out of range; UNAVAILABLE with RetryInfo when the store is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +135,11 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.DeleteUser,
                     request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteUserRequest.FromString,
                     response_serializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteUserResponse.SerializeToString,
+            ),
+            'UpsertUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertUsers,
+                    request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.FromString,
+                    response_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -230,6 +251,33 @@ class Recommender:
             '/quickstudy.v1.Recommender/DeleteUser',
             quickstudy_dot_v1_dot_recommender__pb2.DeleteUserRequest.SerializeToString,
             quickstudy_dot_v1_dot_recommender__pb2.DeleteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quickstudy.v1.Recommender/UpsertUsers',
+            quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.SerializeToString,
+            quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,
