@@ -55,7 +55,7 @@ class Queries:
     def first(self, most: int) -> Queries:
         """Those of at most so many users."""
         some = self.events.map(lambda x: x[:most])
-        return Queries(self.users[:most], some, self.now_ms[:most], self.relevant[:most], self.items)
+        return Queries(self.users[:most], some, self.known.map(lambda x: x[:most]), self.relevant[:most], self.items)
 
     def after(self, k: int) -> tuple[Events, Context]:
         """The first k events of everybody, and what is known of the request that follows."""
