@@ -10,7 +10,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[train,simulate,bench,test,check]'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[train,tensorboard,tune,simulate,bench,test,check]'
 	touch $(READY)
 
 demo: $(READY)  ## the main job: learn, serve, let 200 new users click, draw the curve

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,8 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure; each benchmark writes benchmarks/results/NAME.json.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
+DEFAULT_ADAPTER = "maml"
+
 Policy = Annotated[Path, typer.Option(help="Policy folder, as `quickstudy train` writes it.")]
 Interactions = Annotated[Path | None, typer.Option(help="Events: user_id,item_id,reward,timestamp; CSV or Parquet.")]
 Items = Annotated[Path | None, typer.Option(help="Items: item_id and any columns; CSV or Parquet.")]
@@ -42,6 +45,7 @@ MovieLens = Annotated[Path | None, typer.Option(help="A MovieLens folder instead
 Env = Annotated[str | None, typer.Option(help="A simulated world: interest_exploration.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write what is printed to this file too.")]
 Picture = Annotated[Path | None, typer.Option("--png", help="Draw the curves into this file.")]
+Adapter = Annotated[str | None, typer.Option(help="How copies are learnt (default maml): an adapter of meta/adapters.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 
 
@@ -67,21 +71,37 @@ def train(
     users: Users = None,
     movielens: MovieLens = None,
     env: Env = None,
-    adapter: Annotated[str, typer.Option(help="How copies are learnt: maml, ridge, session or frozen.")] = "maml",
+    adapter: Adapter = None,
     seed: Seed = 0,
+    settings: Annotated[
+        Path | None, typer.Option(help="JSON file of settings, as `quickstudy tune` writes it.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Most minutes; fewer iterations where those wanted do not fit.")] = inf,
+    resume: Annotated[bool, typer.Option(help="Go on from a killed training of the same --out.")] = False,
+    logs: Annotated[Path | None, typer.Option(help="Folder for TensorBoard files (extra `tensorboard`).")] = None,
 ) -> None:
     """Meta-train a policy from a log or on simulated users."""
     with clear_errors():
-        from meta.checkpoint import git_revision
+        from meta.trainer.budget import Budget
 
+        budget = Budget(minutes)
+        from meta.checkpoint import git_revision
+        from meta.trainer import settings as files
+
+        given = {} if settings is None else files.read(settings)
+        adapter = adapter or given.pop(files.ADAPTER, DEFAULT_ADAPTER)
+        common: dict[str, Any] = {
+            "adapter": adapter, "seed": seed, "git_revision": git_revision(), "resume": resume, "budget": budget,
+        }  # fmt: skip
         progress: Iterator[Any]
         if env is not None:
             from meta.trainer import worlds
 
-            progress = worlds.train(world(env, 64), out, adapter=adapter, seed=seed, git_revision=git_revision())
+            progress = worlds.train(world(env, 64), out, settings=files.from_json(worlds.Settings, given), **common)
         else:
-            from meta.trainer import logs
+            from meta.trainer import logs as log_trainer
 
+            how = files.from_json(log_trainer.Settings, given)
             log, catalogue = read_log(interactions, items, users, movielens)
             typer.echo(f"{len(log):,} events of {len(log.users):,} users, {len(catalogue):,} items")
             for noun, columns in (
@@ -91,7 +111,11 @@ def train(
             ):
                 for column in columns:
                     typer.echo(f"{noun} column {column.name}: {column.kind}, {column.width} features")
-            progress = logs.train(log, catalogue, out, adapter=adapter, seed=seed, git_revision=git_revision())
+            progress = log_trainer.train(log, catalogue, out, settings=how, **common)
+        if logs is not None:
+            from meta.trainer.scalars import recorded
+
+            progress = recorded(progress, logs)
         follow(progress, f"training {adapter}")
         typer.echo(f"policy written to {out}")
 
@@ -325,7 +349,7 @@ def clear_errors() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "pandas": "train", "gymnasium": "simulate", "matplotlib": "simulate"}
-        extra |= {"implicit": "bench", "scipy": "bench"}
+        extra |= {"implicit": "bench", "scipy": "bench", "tensorboard": "tensorboard", "optuna": "tune"}
         if error.name == "benchmarks":
             typer.echo("quickstudy: this command runs from a checkout of the repository only", err=True)
         elif error.name in extra:
@@ -335,7 +359,7 @@ def clear_errors() -> Iterator[None]:
         else:
             raise
         raise typer.Exit(2) from error
-    except InputError as error:
+    except (InputError, FloatingPointError) as error:
         typer.echo(f"quickstudy: {error}", err=True)
         raise typer.Exit(2) from error
 

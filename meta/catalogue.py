@@ -75,6 +75,13 @@ class Catalogue:
         object.__setattr__(self, "_order", order)
         object.__setattr__(self, "_sorted", hashes[order])
 
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any item or feature."""
+        digest = hashlib.sha256(self.hashes.tobytes())
+        digest.update(self.features.tobytes())
+        return digest.hexdigest()[:16]
+
     @classmethod
     def from_features(cls, ids: Sequence[str], features: npt.ArrayLike, names: Sequence[str]) -> Catalogue:
         """Build a catalogue from ready features [N, F] with one name each, taken as they are (not standardised)."""

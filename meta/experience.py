@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -26,6 +26,8 @@ class World(Protocol):
     """C, items on offer at each step."""
     slate_size: int
     """K, items shown at each step."""
+    np_random: np.random.Generator
+    """All that a world draws from; between two episodes it is all of the world's state."""
 
     def catalogue(self) -> Catalogue:
         """All items of this world."""
@@ -182,6 +184,22 @@ class ReplayMemory(Generic[Rows]):
     def learn(self, place: IntArray, surprise: FloatArray) -> None:
         """Remember how much the rows at these places surprised, float [B]: the mean size of their TD errors."""
         self._priorities.learn(place, surprise)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything that is remembered, as arrays by name."""
+        powers, largest = self._priorities.state()
+        rows = {} if self._store is None else {x.name: getattr(self._store, x.name) for x in fields(self._store)}
+        kept = {f"rows.{name}": value[: len(self)].copy() for name, value in rows.items()}
+        return kept | {"powers": powers, "largest": np.asarray(largest), "added": np.asarray(self._added)}
+
+    def resume(self, kind: type[Rows], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what `state` gave of a memory of the same capacity, whose rows are of this kind."""
+        kept = {name.removeprefix("rows."): value for name, value in arrays.items() if name.startswith("rows.")}
+        if kept:
+            self._store = None
+            self.add(kind(**kept))
+        self._priorities.resume(arrays["powers"], float(arrays["largest"]))
+        self._added = int(arrays["added"])
 
 
 def _each(rows: Rows, change: Callable[[Any], Any]) -> Rows:

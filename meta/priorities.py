@@ -69,3 +69,11 @@ class Priorities:
             np.float32
         )
         return weight
+
+    def state(self) -> tuple[FloatArray, float]:
+        """Everything that is remembered: powers of the priorities [capacity], and the largest so far."""
+        return self._powers.copy(), self._largest
+
+    def resume(self, powers: FloatArray, largest: float) -> None:
+        """Go on from what `state` gave."""
+        self._powers[:], self._largest = powers, largest

@@ -17,6 +17,7 @@ from meta.spec import Spec
 from meta.tasks import Sequences
 from meta.trainer.log_batches import Memories, draw
 from meta.trainer.log_losses import Tensors, initial, losses
+from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
 from meta.types import FloatArray, IntArray
 
 
@@ -134,7 +135,11 @@ class Learner:
         self._optimiser = optimiser(self._params, how)
 
     def step(self) -> None:
-        """Take one gradient step; FloatingPointError where the loss is no longer finite."""
+        """Take one gradient step.
+
+        Raises:
+            FloatingPointError: the loss or its gradient is not finite; the parameters are as they were.
+        """
         how = self._how
         users = self._rng.choice(self._users, how.batch, replace=len(self._users) < how.batch)
         batch = draw(
@@ -153,14 +158,13 @@ class Learner:
             how.discount,
         )
         self.loss, self.td_loss = loss.item(), td_loss.item()
-        if not math.isfinite(self.loss + self.td_loss):
-            raise FloatingPointError(f"the loss is {self.loss} in step {self.iteration + 1}; lower the rate")
         factor = schedule(self.iteration, how)
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak"] * factor
         self._optimiser.zero_grad()
         torch.autograd.backward(loss + how.td_weight * td_loss)
-        torch.nn.utils.clip_grad_norm_(self._params.values(), how.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._params.values(), how.clip).item()
+        check_finite(self.iteration + 1, how.rate, loss=self.loss, td_loss=self.td_loss, gradient=norm)
         self._optimiser.step()
         self.iteration += 1
         kept = min(how.average, self.iteration / (self.iteration + 9))
@@ -179,11 +183,37 @@ class Learner:
         manifest = replace(self.manifest, spec=replace(spec, adapter=adapter or spec.adapter))
         return Policy(Checkpoint(manifest, self.learnt() if params is None else params, self._catalogue, ""))
 
+    def snapshot(self) -> Snapshot:
+        """All that a learner of the same users and settings needs to go on from here."""
+        arrays = numbers(self._params, "online") | numbers(self._target, "target") | numbers(self._average, "average")
+        arrays |= moments(self._optimiser, list(self._params)) | {"noise": self._noise.get_state().numpy()}
+        drawn = self._rng.bit_generator.state
+        return Snapshot(arrays, {"iteration": self.iteration, "drawn": drawn})
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot of such a learner."""
+        for tensors, prefix in ((self._params, "online"), (self._target, "target"), (self._average, "average")):
+            put_back(tensors, snapshot.arrays, prefix)
+        put_moments_back(self._optimiser, list(self._params), snapshot.arrays)
+        self._noise.set_state(torch.from_numpy(snapshot.arrays["noise"]))
+        self._rng.bit_generator.state = snapshot.facts["drawn"]
+        self.iteration = snapshot.facts["iteration"]
+
     def _dropped(self) -> Tensors:
         """The parameters with some of the choice tower's id embeddings switched off."""
         name, rate = "item.v.id", self._how.dropout
         kept = torch.rand(self._params[name].shape, generator=self._noise) >= rate
         return self._params | self._constants | {name: self._params[name] * kept / (1.0 - rate)}
+
+
+def check_finite(step: int, rate: float, **figures: float) -> None:
+    """FloatingPointError where one of a step's figures is not finite, so that it is never taken."""
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{name} is {value} in step {step}, so training stopped and nothing was saved; train with a rate below "
+                f"{rate:g}, and look for rewards that are out of scale"
+            )
 
 
 def optimiser(params: Tensors, how: Settings) -> torch.optim.AdamW:

@@ -26,15 +26,23 @@ from meta.catalogue import Catalogue
 from meta.checkpoint import save
 from meta.coldstart import KS, Queries, by_policy, curve, queries
 from meta.dataset import DataError, Interactions
+from meta.policy import Policy
 from meta.tasks import Sequences, Split, sequences, split_users
+from meta.trainer.budget import Budget, Pace
 from meta.trainer.log_learner import Learner, Settings
+from meta.trainer.settings import from_json
+from meta.trainer.snapshots import Snapshot, Snapshots
+from meta.trainer.stopping import Stopping
 from meta.types import FloatArray, IntArray
 
 CLEARLY = 0.005
 """NDCG@10 by which validation users must prefer another memory than the default: less is noise."""
 
-SMOOTH = 3
-"""Looks at the validation users that are averaged to choose the stopping point."""
+TRIAL = 5
+"""Steps that are timed where the time is limited."""
+
+SLACK = 1.2
+"""What is left of a budget must cover so many times the work that is left."""
 
 __all__ = ["Metrics", "Settings", "train"]
 
@@ -48,7 +56,8 @@ class Metrics:
         iterations: how many there will be at most.
         loss: cross-entropy of the later likes, nats.
         td_loss: Huber loss of Q.
-        ndcg: latest mean NDCG@10 over k on validation users; 0 before the first look.
+        ndcg: mean NDCG@10 over k on validation users at the best look; 0 before the first.
+        curve: NDCG@10 at each of `meta.coldstart.KS` at the latest look; empty before the first.
     """
 
     iteration: int
@@ -56,6 +65,33 @@ class Metrics:
     loss: float
     td_loss: float
     ndcg: float
+    curve: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What there is to learn: a log whose users are dealt out, and what its validation users will be asked."""
+
+    log: Sequences
+    catalogue: Catalogue
+    split: Split
+    asked: Queries
+    adapter: str
+    seed: int
+
+    @classmethod
+    def of(cls, interactions: Interactions, catalogue: Catalogue, adapter: str, seed: int, how: Settings) -> Task:
+        """Deal the users of a log out; DataError where too little is left to learn from."""
+        log = sequences(interactions, len(catalogue))
+        split = split_users(len(log.users), seed, how.validation, how.test, how.fold)
+        task = cls(log, catalogue, split, queries(log, split.validation), adapter, seed)
+        _check(log, split, task.asked, interactions.name)
+        return task
+
+    def look(self, policy: Policy) -> FloatArray:
+        """NDCG@10 of validation users at each k."""
+        reached: FloatArray = curve(by_policy(policy), self.asked).ndcg.mean(0)
+        return reached
 
 
 def train(
@@ -67,47 +103,71 @@ def train(
     seed: int = 0,
     settings: Settings | None = None,
     git_revision: str = "",
+    resume: bool = False,
+    budget: Budget | None = None,
+    keep_every: float = 10.0,
 ) -> Iterator[Metrics]:
     """Train a policy on a log and save it to `out` after the last metrics.
+
+    Users are dealt out by the seed: test users are never looked at, validation users decide the stopping point (and the
+    memory, where it matters) and are learnt from only after that. Killed and resumed, a training ends in the same
+    policy, to the bit, as one that was left alone; so does one in a budget and one of as many iterations.
 
     Args:
         interactions: the log.
         catalogue: its items.
-        out: the policy folder to write.
+        out: the policy folder to write; the state of the training is `OUT.training` beside it until then.
         adapter: a key of `meta.adapters.ADAPTERS`.
         seed: decides the split of the users, parameters and batches.
         settings: how to train.
         git_revision: of the code, for the manifest.
+        resume: go on from a killed training's state, where there is one.
+        budget: wall time; `settings.iterations` is lowered where they do not fit.
+        keep_every: seconds between states, at least.
 
     Raises:
         DataError: the log has too few users or likes to learn from.
-        FloatingPointError: the loss is no longer finite.
+        SnapshotError: the state to resume is damaged or of another training.
+        BudgetError: too little time to learn anything.
+        FloatingPointError: the loss is no longer finite; nothing is saved.
     """
-    how = settings or Settings()
-    log = sequences(interactions, len(catalogue))
-    split = split_users(len(log.users), seed, how.validation, how.test, how.fold)
-    asked = queries(log, split.validation)
-    _check(log, split, asked, interactions.name)
-    how = _with_best_memory(log, catalogue, split, asked, adapter, how)
-    curve_at: FloatArray = np.zeros(len(KS))
-    best, best_at, since, done = -1.0, 0, 0, 0
-    looks: list[FloatArray] = []
-    for learner in _rounds(log, catalogue, split.train, adapter, seed, how, how.iterations):
-        done = learner.iteration
-        if done % how.judge_every == 0 or done == how.iterations:
-            looks.append(curve(by_policy(learner.policy()), asked).ndcg.mean(0))
-            reached = np.mean(looks[-SMOOTH:], 0)  # one look at few users is noise
-            since = since + 1
-            early = done < how.earliest * how.iterations
-            if early or reached.mean() > best:
-                best, best_at, curve_at, since = float(reached.mean()), done, looks[-1], 0
-        yield Metrics(done, 2 * how.iterations, learner.loss, learner.td_loss, max(best, 0.0))
-        if since >= how.patience:
-            break
-    extra = _transfer(learner, adapter, asked) if learner.manifest.spec.adapter != adapter else {}
-    everybody = np.concatenate([split.train, split.validation])
-    for learner in _rounds(log, catalogue, everybody, adapter, seed, how, best_at):
-        yield Metrics(done + learner.iteration, done + best_at, learner.loss, learner.td_loss, best)
+    how, budget = settings or Settings(), budget or Budget()
+    task = Task.of(interactions, catalogue, adapter, seed, how)
+    data = f"{interactions.fingerprint} {catalogue.fingerprint}"
+    run = {"kind": "log", "data": data, "adapter": adapter, "seed": seed, "settings": asdict(how)}
+    snapshots = Snapshots(out, run, keep_every)
+    state = snapshots.found() if resume else None
+    if state is None:
+        how = with_best_memory(task, how)
+        how = replace(how, iterations=_fitting(task, how, budget))
+        stopping, second = stopping_of(how), False
+        extra: dict[str, FloatArray] = {}
+    else:
+        how, second = from_json(Settings, state.facts["settings"]), state.facts["second"]
+        stopping, budget = Stopping(**state.facts["stopping"]), budget.after(state.facts["seconds"])
+        extra = {name.removeprefix("extra."): v for name, v in state.arrays.items() if name.startswith("extra.")}
+
+    def keep(learner: Learner) -> None:
+        snapshots.keep(lambda: _snapshot(learner, how, stopping, second, extra, budget))
+
+    if not second:
+        learner = learner_of(task, task.split.train, how, state)
+        pace = Pace(learner.iteration)
+        for _ in search(task, learner, how, stopping):
+            keep(learner)
+            yield _metrics(learner, stopping, learner.iteration, 2 * how.iterations)
+            if stopping.best_at and budget.left < SLACK * pace.seconds(learner.iteration) * stopping.best_at:
+                break
+        extra = _transfer(task, learner) if learner.manifest.spec.adapter != adapter else {}
+        state, second = None, True
+    everybody = np.concatenate([task.split.train, task.split.validation])
+    learner = learner_of(task, everybody, how, state)
+    done = stopping.looked_at
+    while learner.iteration < stopping.best_at:
+        learner.step()
+        keep(learner)
+        yield _metrics(learner, stopping, done + learner.iteration, done + stopping.best_at)
+    log, spec = task.log, replace(learner.manifest.spec, adapter=adapter)
     trained_on = {
         "kind": "log",
         "name": interactions.name,
@@ -118,47 +178,86 @@ def train(
         "split": {"seed": seed, "validation": how.validation, "test": how.test, "fold": how.fold},
         "settings": asdict(how),
     }
-    metrics = {f"validation_ndcg_at_{k}": float(value) for k, value in zip(KS, curve_at, strict=True)}
+    metrics = {f"validation_ndcg_at_{k}": value for k, value in zip(KS, stopping.curve, strict=True)}
     span = (min(0.0, float(log.reward.min())), max(1.0, float(log.reward.max())))
     manifest = replace(
-        learner.manifest,
-        spec=replace(learner.manifest.spec, adapter=adapter),
-        reward_range=span,
-        trained_on=trained_on,
-        metrics=metrics | {"iterations": best_at},
-        git_revision=git_revision,
-    )
+        learner.manifest, spec=spec, reward_range=span, trained_on=trained_on,
+        metrics=metrics | {"iterations": stopping.best_at}, git_revision=git_revision,
+    )  # fmt: skip
     save(out, manifest, learner.learnt() | extra, catalogue)
+    snapshots.remove()
 
 
-def _rounds(
-    log: Sequences, catalogue: Catalogue, users: IntArray, adapter: str, seed: int, how: Settings, stop: int
-) -> Iterator[Learner]:
-    """Learn from some users, step by step up to `stop`; the same learner is yielded after each."""
-    learner = Learner(log, catalogue, users, adapter, np.random.default_rng(seed), how)
-    for _ in range(stop):
+def learner_of(task: Task, users: IntArray, how: Settings, state: Snapshot | None = None) -> Learner:
+    """A learner of some users, where a state left off or at its beginning."""
+    learner = Learner(task.log, task.catalogue, users, task.adapter, np.random.default_rng(task.seed), how)
+    if state is not None:
+        learner.resume(state)
+    return learner
+
+
+def stopping_of(how: Settings) -> Stopping:
+    """Early stopping as the settings want it."""
+    return Stopping(how.earliest * how.iterations, how.patience)
+
+
+def search(task: Task, learner: Learner, how: Settings, stopping: Stopping) -> Iterator[None]:
+    """Learn step by step, look at validation users now and then, until it is time to stop."""
+    while learner.iteration < how.iterations and not stopping.over:
         learner.step()
-        yield learner
+        if learner.iteration % how.judge_every == 0 or learner.iteration == how.iterations:
+            stopping.look(learner.iteration, task.look(learner.policy()))
+        yield
 
 
-def _transfer(learner: Learner, adapter: str, asked: Queries) -> dict[str, FloatArray]:
+def _fitting(task: Task, how: Settings, budget: Budget) -> int:
+    """The iterations that fit into a budget, measured on a learner that is thrown away."""
+    if not budget.limited:
+        return how.iterations
+    pace = Pace()
+    learner = learner_of(task, task.split.train, how)
+    start = pace.seconds(1)
+    learner.step()  # the first one warms up
+    pace = Pace()
+    for _ in range(TRIAL):
+        learner.step()
+    step, pace = pace.seconds(TRIAL), Pace()
+    task.look(learner.policy())
+    look = pace.seconds(1)
+    beside = 2 * start + SLACK * look  # two rounds begin, and the last step is looked at whatever its number
+    return budget.fitting(how.iterations, 2 * step + look / how.judge_every, beside, least=how.warm_up)
+
+
+def _snapshot(
+    learner: Learner, how: Settings, stopping: Stopping, second: bool, extra: dict[str, FloatArray], budget: Budget
+) -> Snapshot:
+    """The learner's state and that of the rounds."""
+    of = learner.snapshot()
+    facts = {"settings": asdict(how), "stopping": asdict(stopping), "second": second, "seconds": budget.spent}
+    return Snapshot(of.arrays | {f"extra.{name}": value for name, value in extra.items()}, of.facts | facts)
+
+
+def _metrics(learner: Learner, stopping: Stopping, iteration: int, iterations: int) -> Metrics:
+    ndcg, last = max(stopping.best, 0.0), tuple(stopping.looks[-1]) if stopping.looks else ()
+    return Metrics(iteration, iterations, learner.loss, learner.td_loss, ndcg, last)
+
+
+def _transfer(task: Task, learner: Learner) -> dict[str, FloatArray]:
     """What an adapter adds to a pooled model: its rate, chosen on validation users."""
 
     def reached(params: dict[str, FloatArray]) -> float:
-        return float(curve(by_policy(learner.policy(adapter, params)), asked).ndcg.mean())
+        return float(task.look(learner.policy(task.adapter, params)).mean())
 
     return {finetune.RATE: finetune.tuned(learner.learnt(), reached)[finetune.RATE]}
 
 
-def _with_best_memory(
-    log: Sequences, catalogue: Catalogue, split: Split, asked: Queries, adapter: str, how: Settings
-) -> Settings:
+def with_best_memory(task: Task, how: Settings) -> Settings:
     """The settings with the penalty and the weight of dislikes whose memory, before learning, ranks clearly best."""
     best, chosen = -CLEARLY, how
     for penalty, met in product(how.penalty, how.met):
         tried = replace(how, penalty=(penalty,), met=(met,), folds=1)
-        start = Learner(log, catalogue, split.train, adapter, np.random.default_rng(0), tried)
-        reached = float(curve(by_policy(start.policy()), asked).ndcg.mean())
+        start = learner_of(replace(task, seed=0), task.split.train, tried)
+        reached = float(task.look(start.policy()).mean())
         if reached > best + CLEARLY:
             best, chosen = reached, replace(tried, folds=how.folds)
     return chosen

@@ -11,6 +11,7 @@ import torch
 from meta import q_network
 from meta.experience import Episodes, ReplayMemory
 from meta.spec import Spec
+from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
 from meta.trainer.world_losses import Block, Targets, Tensors, losses
 from meta.types import FloatArray
 
@@ -134,6 +135,25 @@ class Learner:
                 value.lerp_(self.params[name], how.polyak)
         self.memory.learn(drawn.place, found.surprise.numpy())
         return found.choice.item(), found.td.item()
+
+    def snapshot(self) -> Snapshot:
+        """All that a learner of the same settings needs to go on from here."""
+        names = list(self.params)
+        arrays = numbers(self.params, "online") | numbers(self._target, "target") | moments(self._optimiser, names)
+        arrays |= {f"memory.{name}": value for name, value in self.memory.state().items()}
+        rates = [group["lr"] for group in self._optimiser.param_groups]
+        return Snapshot(arrays, {"steps": self._schedule.last_epoch, "rates": rates})
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot of such a learner."""
+        put_back(self.params, snapshot.arrays, "online")
+        put_back(self._target, snapshot.arrays, "target")
+        put_moments_back(self._optimiser, list(self.params), snapshot.arrays)
+        of = {name.removeprefix("memory."): x for name, x in snapshot.arrays.items() if name.startswith("memory.")}
+        self.memory.resume(Episodes, of)
+        self._schedule.last_epoch = snapshot.facts["steps"]
+        for group, rate in zip(self._optimiser.param_groups, snapshot.facts["rates"], strict=True):
+            group["lr"] = rate
 
     def learnt(self) -> dict[str, FloatArray]:
         """The online parameters, ready to be saved."""

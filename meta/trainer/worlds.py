@@ -26,10 +26,18 @@ from meta.checkpoint import Manifest, save
 from meta.errors import InputError
 from meta.experience import World
 from meta.spec import Spec
+from meta.trainer.budget import Budget, Pace
 from meta.trainer.rollout import meet
+from meta.trainer.settings import from_json
+from meta.trainer.snapshots import Snapshot, Snapshots
 from meta.trainer.world_learner import Learner, Settings
 from meta.trainer.world_losses import Block, Targets, losses
 from meta.types import FloatArray
+
+__all__ = ["Metrics", "Settings", "train"]
+
+TRIAL = 2
+"""Iterations that are timed where the time is limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +68,60 @@ def train(
     seed: int = 0,
     settings: Settings | None = None,
     git_revision: str = "",
+    resume: bool = False,
+    budget: Budget | None = None,
+    keep_every: float = 10.0,
 ) -> Iterator[Metrics]:
     """Train a policy in `world` and save it to `out` after the last metrics.
 
+    Killed and resumed, a training ends in the same policy, to the bit, as one that was left alone; so does one in a
+    budget and one of as many iterations.
+
     Args:
         world: users to meet, `world.num_envs` an iteration.
-        out: the policy folder to write.
+        out: the policy folder to write; the state of the training is `OUT.training` beside it until then.
         adapter: a key of `meta.adapters.ADAPTERS`.
         seed: decides parameters, users, exploration and replay.
         settings: how to train.
         git_revision: of the code, for the manifest.
+        resume: go on from a killed training's state, where there is one.
+        budget: wall time; `settings.iterations` is lowered where they do not fit.
+        keep_every: seconds between states, at least.
 
     Raises:
         InputError: no adapter has this name.
+        SnapshotError: the state to resume is damaged or of another training.
+        BudgetError: too little time to learn anything.
         FloatingPointError: the loss or its gradient is no longer finite; nothing is saved.
     """
     if adapter not in ADAPTERS:
         raise InputError(f"adapter must be one of {', '.join(ADAPTERS)}, got {adapter!r}")
-    how = settings or Settings()
+    how, budget = settings or Settings(), budget or Budget()
     catalogue = world.catalogue()
     spec = Spec(
         items=len(catalogue), features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, tower=how.tower,
         slate="logit", adapter=ADAPTERS[adapter].learns_as, steps=how.steps, history=how.history, discount=how.discount,
     )  # fmt: skip
+    data = f"{world.name} {world.num_envs} {world.steps} {catalogue.fingerprint}"
+    run = {"kind": "world", "data": data, "adapter": adapter, "seed": seed, "settings": asdict(how)}
+    snapshots = Snapshots(out, run, keep_every)
+    state = snapshots.found() if resume else None
+    if state is None:
+        how = replace(how, iterations=_fitting(world, spec, catalogue.features, seed, how, budget))
+    else:
+        how = from_json(Settings, state.facts["settings"])
     rng = np.random.default_rng(seed)
     learner = Learner(spec, catalogue.features, world.steps, rng, how)
     world.reset(seed=seed)
-    choice = td = 0.0
-    for iteration in range(how.iterations):
-        progress = iteration / how.iterations
-        epsilon = _epsilon(progress, how)
-        learnt = learner.learnt()
-        episodes = meet(world, catalogue.features, learnt, spec, rng, epsilon=epsilon, temperatures=how.temperatures)
-        learner.memory.add(episodes)
-        choice, td = np.mean([learner.step(progress) for _ in range(how.updates)], 0).tolist()
-        yield Metrics(iteration + 1, how.iterations, float(episodes.reward.mean()), choice, td, epsilon)
+    done, choice, td = 0, 0.0, 0.0
+    if state is not None:
+        learner.resume(state)
+        rng.bit_generator.state, world.np_random.bit_generator.state = state.facts["rng"], state.facts["world"]
+        done, (choice, td) = state.facts["iteration"], state.facts["losses"]
+    for iteration in range(done, how.iterations):
+        reward, choice, td, epsilon = _iterate(world, learner, rng, how, iteration)
+        snapshots.keep(lambda: _snapshot(world, learner, rng, how, iteration + 1, [choice, td]))  # noqa: B023 - at once
+        yield Metrics(iteration + 1, how.iterations, reward, choice, td, epsilon)
     learnt = learner.learnt()
     if spec.adapter != adapter:
         spec = replace(spec, adapter=adapter)
@@ -106,6 +133,47 @@ def train(
         spec, trained_on=trained_on | {"settings": asdict(how)}, metrics=metrics, git_revision=git_revision
     )
     save(out, manifest, learnt, catalogue)
+    snapshots.remove()
+
+
+def _iterate(
+    world: World, learner: Learner, rng: np.random.Generator, how: Settings, iteration: int
+) -> tuple[float, float, float, float]:
+    """Meet users and learn from the memory: reward a step, choice loss, TD loss, epsilon."""
+    progress = iteration / how.iterations
+    epsilon = _epsilon(progress, how)
+    features = learner.features.numpy()
+    episodes = meet(
+        world, features, learner.learnt(), learner.spec, rng, epsilon=epsilon, temperatures=how.temperatures
+    )
+    learner.memory.add(episodes)
+    choice, td = np.mean([learner.step(progress) for _ in range(how.updates)], 0).tolist()
+    return float(episodes.reward.mean()), choice, td, epsilon
+
+
+def _fitting(world: World, spec: Spec, features: FloatArray, seed: int, how: Settings, budget: Budget) -> int:
+    """The iterations that fit into a budget, measured on a learner that is thrown away."""
+    if not budget.limited:
+        return how.iterations
+    rng = np.random.default_rng(seed)
+    learner = Learner(spec, features, world.steps, rng, how)
+    world.reset(seed=seed)
+    _iterate(world, learner, rng, how, 0)  # the first one warms up
+    pace = Pace()
+    for iteration in range(1, 1 + TRIAL):
+        _iterate(world, learner, rng, how, iteration)
+    seconds = pace.seconds(TRIAL)
+    return budget.fitting(how.iterations, seconds, 2 * seconds)  # the last users are met once more, greedily
+
+
+def _snapshot(
+    world: World, learner: Learner, rng: np.random.Generator, how: Settings, iteration: int, losses: list[float]
+) -> Snapshot:
+    """The learner's state, and that of all randomness."""
+    of = learner.snapshot()
+    drawn = {"rng": rng.bit_generator.state, "world": world.np_random.bit_generator.state}
+    facts = {"settings": asdict(how), "iteration": iteration, "losses": losses}
+    return Snapshot(of.arrays, of.facts | drawn | facts)
 
 
 def _transferred(learner: Learner, spec: Spec, rng: np.random.Generator, how: Settings) -> dict[str, FloatArray]:

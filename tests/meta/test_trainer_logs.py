@@ -9,40 +9,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
 from meta import eras  # noqa: E402  # after the skip
-from meta.catalogue import Catalogue  # noqa: E402  # after the skip
 from meta.coldstart import by_policy, by_scores, curve, queries  # noqa: E402
-from meta.dataset import DataError, Interactions  # noqa: E402
+from meta.dataset import DataError  # noqa: E402
 from meta.policy import Policy  # noqa: E402
 from meta.tasks import Sequences, sequences, split_users  # noqa: E402
 from meta.trainer import logs  # noqa: E402
 from meta.trainer.log_batches import Memories, draw  # noqa: E402
 from meta.trainer.log_learner import Learner, Settings, schedule  # noqa: E402
 from meta.trainer.log_losses import initial, losses  # noqa: E402
-
-SMALL = Settings(
-    iterations=30,
-    batch=24,
-    prefixes=2,
-    judge_every=10,
-    width=8,
-    hidden=4,
-    neighbours=10,
-    penalty=(20.0,),
-    validation=0.25,
-)
-
-
-def _tastes(users: int = 80, items: int = 60) -> tuple[Interactions, Catalogue]:
-    """Users of two tastes, 30 events each: they like all of their half of the catalogue, nothing of the other."""
-    rng = np.random.default_rng(0)
-    item = np.stack([rng.permutation(items)[:30] for _ in range(users)])
-    reward = (item < items // 2) == (np.arange(users) % 2 == 0)[:, None]
-    log = Interactions(
-        np.repeat(np.arange(users), 30).astype(np.int32), item.ravel().astype(np.int32),
-        reward.ravel().astype(np.float32), np.tile(np.arange(30) * 1000, users), tuple(map(str, range(users))),
-        "tastes",
-    )  # fmt: skip
-    return log, Catalogue.from_features([f"i{row}" for row in range(items)], np.zeros((items, 1)), ["nothing"])
+from tests.meta.tastes import SMALL, tastes  # noqa: E402
 
 
 def _tiny() -> Sequences:
@@ -98,7 +73,7 @@ def test_nobody_meets_their_own_likes_in_the_memory() -> None:
 
 def test_a_network_without_opinion_has_the_entropy_of_a_uniform_draw() -> None:
     """All parameters 0: the cross-entropy is the log of the number of open items, and Q is 0, so its loss is r / 2."""
-    log, catalogue = _tastes()
+    log, catalogue = tastes()
     table = sequences(log, len(catalogue))
     learner = Learner(table, catalogue, np.arange(80), "maml", np.random.default_rng(0), SMALL)
     spec, actions = learner.manifest.spec, np.arange(60)
@@ -116,9 +91,9 @@ def test_a_network_without_opinion_has_the_entropy_of_a_uniform_draw() -> None:
     assert 0.5 * batch.reward.mean() == pytest.approx(td_loss.item())
 
 
-def test_training_starts_at_popularity_and_learns_tastes(tmp_path: Path) -> None:
+def test_training_starts_at_popularity_and_learnstastes(tmp_path: Path) -> None:
     """On held-out users of two tastes five events lift NDCG@10 far above popularity; without any it is popularity."""
-    log, catalogue = _tastes()
+    log, catalogue = tastes()
     metrics = list(logs.train(log, catalogue, tmp_path / "policy", settings=SMALL))
     policy = Policy.load(tmp_path / "policy")
     table = sequences(log, len(catalogue))
@@ -135,7 +110,7 @@ def test_training_starts_at_popularity_and_learns_tastes(tmp_path: Path) -> None
 
 def test_the_same_seed_trains_the_same_policy(tmp_path: Path) -> None:
     """Twin seeds give the same version, another seed another."""
-    log, catalogue = _tastes()
+    log, catalogue = tastes()
     how = Settings(**{**{name: getattr(SMALL, name) for name in SMALL.__slots__}, "iterations": 3, "judge_every": 3})
     versions = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -148,7 +123,7 @@ def test_the_same_seed_trains_the_same_policy(tmp_path: Path) -> None:
 
 def test_a_log_too_small_is_refused(tmp_path: Path) -> None:
     """Four users teach nothing; the error counts what there is."""
-    log, catalogue = _tastes(users=4)
+    log, catalogue = tastes(users=4)
     with pytest.raises(DataError, match=r"tastes is too small to learn from: .*, got 3 users"):
         next(logs.train(log, catalogue, tmp_path, settings=SMALL))
 
