@@ -31,7 +31,7 @@ class Budget:
     """
 
     minutes: float = math.inf
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=lambda: time.monotonic())
 
     def __post_init__(self) -> None:
         if not self.minutes > 0.0:

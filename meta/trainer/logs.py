@@ -38,6 +38,9 @@ from meta.types import FloatArray, IntArray
 CLEARLY = 0.005
 """NDCG@10 by which validation users must prefer another memory than the default: less is noise."""
 
+LARGEST_REWARD = 1e6
+"""Larger ones are out of scale, and sums of their squares overflow."""
+
 TRIAL = 5
 """Steps that are timed where the time is limited."""
 
@@ -253,6 +256,8 @@ def _transfer(task: Task, learner: Learner) -> dict[str, FloatArray]:
 
 def with_best_memory(task: Task, how: Settings) -> Settings:
     """The settings with the penalty and the weight of dislikes whose memory, before learning, ranks clearly best."""
+    if len(how.penalty) * len(how.met) == 1:
+        return how
     best, chosen = -CLEARLY, how
     for penalty, met in product(how.penalty, how.met):
         tried = replace(how, penalty=(penalty,), met=(met,), folds=1)
@@ -265,6 +270,11 @@ def with_best_memory(task: Task, how: Settings) -> Settings:
 
 def _check(log: Sequences, split: Split, asked: Queries, name: str) -> None:
     """Refuse a log that nothing can be learnt from, before an hour is spent on it."""
+    largest = float(np.abs(log.reward).max(initial=0.0))
+    if largest > LARGEST_REWARD:
+        raise DataError(
+            f"the rewards of {name} must be at most {LARGEST_REWARD:g} in size, got {largest:g}: rescale them"
+        )
     liked = int((log.positives(split.train) > 0).sum())
     if len(split.train) < 10 or liked < 10 or not len(asked.users):
         raise DataError(

@@ -25,10 +25,10 @@ def recorded(progress: Iterator[Metrics], folder: Path) -> Iterator[Metrics]:
     """
     from torch.utils.tensorboard import SummaryWriter  # an extra
 
-    return _write(progress, SummaryWriter(str(folder)))  # type: ignore[no-untyped-call]  # torch ships it untyped
+    return _write(progress, SummaryWriter(str(folder)))
 
 
-def _write(progress: Iterator[Metrics], writer: Any) -> Iterator[Metrics]:
+def _write(progress: Iterator[Any], writer: Any) -> Iterator[Any]:
     with writer:
         for metrics in progress:
             for name, value in scalars(metrics).items():

@@ -50,12 +50,6 @@ def killed(which: str, out: Path, kill_at: int, **options: object) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """As in the processes that are killed."""
-    torch.set_num_threads(1)
-
-
 @pytest.mark.parametrize(
     ("which", "adapter", "kill_at"),
     [("train_logs", "maml", 7), ("train_logs", "finetune", 19), ("train_world", "finetune", 4)],

@@ -26,12 +26,6 @@ from simulators.run import run
 SMALL = Settings(iterations=2, updates=2, batch=8, block=5, memory=32, width=4, hidden=8, steps=1)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """Small tensors are slower on several threads."""
-    torch.set_num_threads(1)
-
-
 def small_world() -> InterestExploration:
     """Few users, items and steps."""
     return InterestExploration(8, steps=8, num_items=200, candidates=6)
