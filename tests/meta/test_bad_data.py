@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 
 from meta.checkpoint import load  # after the skip
 from meta.policy import Policy
+from meta.trainer import log_learner
 from quickstudy import app
 
 Rows = list[tuple[str, str, object, object]]
