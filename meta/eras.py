@@ -1,8 +1,9 @@
-"""Popularity that follows time: what others liked shortly before a user's latest event, as a term of the advantage.
+"""Popularity that follows time: what others liked before the time of a request, as a term of the advantage.
 
-A log of years mixes tastes of many eras, and items that did not exist yet. The time of a user's own latest event tells
-which era applies; only likes from before that era count, so nothing is known that was not known then. Without an event
-the term is 0. A time after the log belongs to its last era, which is what serving sees.
+A log of years mixes tastes of many eras, and items that did not exist yet. Likes are counted with exponential decay, at
+several half-lives at once, and only those from strictly before the request, so nothing is known that was not known
+then. A count becomes a level, log(1 + N share): an item's share of all counts against an even share of 1 / N. Shares do
+not depend on traffic, so decayed counts of live traffic can take the place of the log's.
 """
 
 from __future__ import annotations
@@ -16,75 +17,92 @@ from meta.arrays import namespace
 from meta.spec import Spec
 from meta.types import Array, FloatArray, IntArray, Params
 
-LEVEL, TOTAL, CLOCK, GAIN = "eras.level", "eras.total", "eras.clock", "eras.gain"
-DAY_MS = 86_400_000
-HALF_LIFE = 4.0
-"""Eras after which a like counts half."""
+LEVEL, EVER, START, RATE, GAIN = "eras.level", "eras.ever", "eras.start", "eras.rate", "eras.gain"
+HALF_LIVES = (0.05, np.inf)
+"""As shares of the time that a log spans: about a year of twenty-two, and no decay at all."""
 
 
 def init(spec: Spec) -> dict[str, npt.NDArray[Any]]:
-    """No eras told apart: float32 [Z, N] levels, float32 [N] totals, float64 [2] start and length in ms, gains [2]."""
+    """Nothing counted yet.
+
+    Returns:
+        float32 [Z, H, N] levels by era and [N] ever, int64 [Z] starts of the eras in ms, float64 [H] rates of decay in
+        halvings a ms, float32 [H + 1] gains of the levels.
+    """
+    halves = len(HALF_LIVES)
     return {
-        LEVEL: np.zeros((spec.eras, spec.items), np.float32),
-        TOTAL: np.zeros(spec.items, np.float32),
-        CLOCK: np.asarray([0.0, DAY_MS], np.float64),
-        GAIN: np.asarray([1.0, 0.4], np.float32),
+        LEVEL: np.zeros((spec.eras, halves, spec.items), np.float32),
+        EVER: np.zeros(spec.items, np.float32),
+        START: np.zeros(spec.eras, np.int64),
+        RATE: np.zeros(halves),
+        GAIN: np.asarray([0.6, -0.3, -0.2], np.float32),
     }
 
 
 def fit(item: IntArray, time_ms: IntArray, items: int, eras: int) -> dict[str, npt.NDArray[Any]]:
-    """Counts likes by era.
+    """Counts likes by era; as many likes happen in each.
 
     Args:
         item: int [M], liked items, in 0..items-1; M above 0.
         time_ms: int [M], when.
         items: N.
-        eras: Z, 2 or more; none is shorter than a day.
+        eras: Z, 2 or more; the last begins when the last like is past.
 
     Returns:
-        `LEVEL`: log(1 + decayed likes from before each era), `TOTAL`: log(1 + likes), and `CLOCK`.
+        `LEVEL` of the likes from before each era, `EVER` of all, `START` and `RATE`.
     """
-    start = int(time_ms.min())
-    length = max((int(time_ms.max()) - start) / (eras - 1), DAY_MS)
-    era = np.minimum(((time_ms - start) / length).astype(np.int64), eras - 1)
-    counts = np.bincount(era * items + item, minlength=eras * items).reshape(eras, items).astype(np.float64)
-    level = np.zeros((eras, items))
+    order = np.argsort(time_ms, kind="stable")
+    item, time = item[order], time_ms[order]
+    start = np.append(time[len(time) * np.arange(eras - 1) // (eras - 1)], time[-1] + 1)
+    until = np.searchsorted(time, start)  # strictly before
+    rate = 1.0 / (np.asarray(HALF_LIVES) * max(float(time[-1] - time[0]), 1.0))
+    counts, levels = np.zeros((len(rate), items)), np.zeros((eras, len(rate), items), np.float32)
     for z in range(1, eras):
-        level[z] = 0.5 ** (1.0 / HALF_LIFE) * (level[z - 1] + counts[z - 1])
-    return {
-        LEVEL: np.log1p(level).astype(np.float32),
-        TOTAL: np.log1p(counts.sum(0)).astype(np.float32),
-        CLOCK: np.asarray([start, length], np.float64),
-    }
+        new = slice(until[z - 1], until[z])
+        age = (start[z] - time[new]).astype(np.float64)
+        fresh = [np.bincount(item[new], 0.5 ** (faster * age), items) for faster in rate]
+        counts = counts * 0.5 ** (rate * float(start[z] - start[z - 1]))[:, None] + fresh
+        levels[z] = level(counts)
+    ever = level(np.bincount(item, minlength=items).astype(np.float64))
+    return {LEVEL: levels, EVER: ever, START: start.astype(np.int64), RATE: rate}
 
 
-def place(params: Params, latest: Array) -> Array:
-    """The era of times in ms since 1970, of any shape."""
-    xp = namespace(latest)
-    clock = params[CLOCK]
-    era = xp.floor((latest - clock[0]) / clock[1])
-    return xp.astype(xp.clip(era, 0, params[LEVEL].shape[0] - 1), xp.int64)
+def level(counts: FloatArray) -> npt.NDArray[np.float32]:
+    """log(1 + N share) of decayed counts [..., N]; 0 where nothing was counted at all."""
+    total = counts.sum(-1, keepdims=True)
+    share: FloatArray = counts / np.where(total > 0, total, 1.0)
+    out: npt.NDArray[np.float32] = np.log1p(counts.shape[-1] * share).astype(np.float32)
+    return out
 
 
-def term(params: Params, level: Array, total: Array, latest: Array) -> Array:
-    """gain0 level - gain1 total where there is an event: level [..., C], total [..., C], latest [...] -> [..., C]."""
-    xp = namespace(level)
-    known = xp.astype(latest > 0, level.dtype)[..., None]
-    return known * (params[GAIN][0] * level - params[GAIN][1] * total)
+def place(params: Params, now_ms: IntArray) -> IntArray:
+    """The era of times in ms since 1970, of any shape; a time before the log, or none (0), belongs to the first."""
+    start = np.asarray(params[START])
+    return np.maximum(np.searchsorted(start, now_ms, side="right") - 1, 0)
 
 
-def scores(params: Params, latest: IntArray, candidates: IntArray | None) -> FloatArray:
+def term(params: Params, levels: Array, ever: Array, known: Array) -> Array:
+    """Gains times levels, where anything is known: [..., H, C], [..., C], [...] of 0 and 1 -> [..., C]."""
+    gain = params[GAIN]
+    xp = namespace(levels)
+    return (gain[:-1] @ levels + gain[-1] * ever) * xp.astype(known, levels.dtype)[..., None]
+
+
+def scores(params: Params, now_ms: IntArray, candidates: IntArray | None) -> FloatArray:
     """The term when serving.
 
     Args:
         params: parameters of `init`.
-        latest: int [B], time of each user's newest event in ms, 0 without one.
+        now_ms: int [B], time of each request in ms, 0 where unknown.
         candidates: int [B, C], rows that it is wanted for; None: of every item.
 
     Returns:
         float32 [B, C], or [B, N].
     """
-    era = place(params, latest)
-    if candidates is None:
-        return np.asarray(term(params, params[LEVEL][era], params[TOTAL], latest))
-    return np.asarray(term(params, params[LEVEL][era[:, None], candidates], params[TOTAL][candidates], latest))
+    era = place(params, now_ms)
+    if candidates is None:  # requests of one moment share an era
+        eras, of = np.unique(era, return_inverse=True)
+        return np.asarray(term(params, params[LEVEL][eras], params[EVER], eras > 0))[of]
+    halves = np.arange(len(params[RATE]))[:, None]
+    levels = params[LEVEL][era[:, None, None], halves, candidates[:, None]]
+    return np.asarray(term(params, levels, params[EVER][candidates], era > 0))

@@ -130,7 +130,7 @@ class Policy:
         context = context or self.nothing_known(events)
         inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
         belief = q_network.look(self._params, self.spec, self._table, events, inside, age, copy[:, None, :], context)
-        v, advantage, rows, valid = self._values(belief, events, inside, candidates)
+        v, advantage, rows, valid = self._values(belief, events, context, inside, candidates)
         if excluded is not None:
             blocked = np.zeros((events.users, self.spec.items + 1), bool)  # the last column takes the padding
             blocked[np.arange(events.users)[:, None], excluded] = True
@@ -178,7 +178,12 @@ class Policy:
         return Adaptation(copy, accepted, before, after, used)
 
     def _values(
-        self, belief: q_network.Belief, events: Events, inside: FloatArray, candidates: IntArray | None
+        self,
+        belief: q_network.Belief,
+        events: Events,
+        context: Context,
+        inside: FloatArray,
+        candidates: IntArray | None,
     ) -> tuple[FloatArray | None, FloatArray, IntArray, BoolArray]:
         """Choice logits (None where no slate model asks for them) and advantages [B, C], rows [B, C], valid [B, C]."""
         table = self._table
@@ -198,7 +203,7 @@ class Policy:
         if self.spec.neighbours:
             advantage = advantage + neighbours.scores(self._params, self.spec, events, inside[:, 0], only)
         if self.spec.eras:
-            advantage = advantage + eras.scores(self._params, events.time_ms.max(axis=-1, initial=0), only)
+            advantage = advantage + eras.scores(self._params, context.now_ms[:, 0], only)
         return v, scale * advantage, rows, valid
 
     def _scores(

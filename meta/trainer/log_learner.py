@@ -51,7 +51,7 @@ class Settings:
         penalty: of the memory's regression; the first, unless validation users prefer another.
         met: what an event counts in the memory that was not liked; the first, unless validation users prefer another.
         cosine: share of item-kNN's cosine in the memory.
-        eras: spans of time that popularity tells apart.
+        eras: spans of time that popularity tells apart; 0 leaves time out of it.
         folds: of the memory, so that nobody meets their own likes in it; 1 where nothing is learnt.
         validation, test, fold: see `split_users`.
     """
@@ -84,7 +84,7 @@ class Settings:
     penalty: tuple[float, ...] = (400.0,)
     met: tuple[float, ...] = (0.5, 0.0)
     cosine: float = 0.15
-    eras: int = 90
+    eras: int = 64
     folds: int = 5
     validation: float = 0.15
     test: float = 0.2
@@ -121,13 +121,15 @@ class Learner:
         if self._memories:
             start[neighbours.FADE] = self._fixed[neighbours.FADE]
             self._fixed |= {neighbours.INDEX: self._memories.index, neighbours.WEIGHT: self._memories.weight}
+        self._constants: Tensors = {}
         if spec.eras:
             at = log.events_of(users)
             at = at[log.reward[at] > 0]
             start[eras.GAIN] = eras.init(spec)[eras.GAIN]
-            self._fixed |= eras.fit(log.item[at], log.time_ms[at], log.items, spec.eras)
-        told = (eras.LEVEL, eras.TOTAL, eras.CLOCK) if spec.eras else ()
-        self._constants = {name: torch.from_numpy(self._fixed[name]) for name in told}
+            counted = eras.fit(log.item[at], log.time_ms[at], log.items, spec.eras)
+            self._fixed |= counted
+            counted |= {name: counted[name][..., self._actions] for name in (eras.LEVEL, eras.EVER)}
+            self._constants = {name: torch.from_numpy(value) for name, value in counted.items()}
         self._params = {name: torch.tensor(value, requires_grad=True) for name, value in start.items()}
         self._target = {name: value.detach().clone() for name, value in self._params.items()}
         self._average = {name: value.detach().clone() for name, value in self._params.items()}
@@ -217,12 +219,12 @@ def check_finite(step: int, rate: float, **figures: float) -> None:
 
 
 def optimiser(params: Tensors, how: Settings) -> torch.optim.AdamW:
-    """AdamW; towers move as if e were not divided by sqrt(E), popularity and the prior slowly, the fade fast."""
-    groups = []
+    """AdamW; towers move as if e were not divided by sqrt(E), popularity and the prior slowly, gains fast."""
+    groups, fast = [], (neighbours.FADE, eras.GAIN)
     for name, value in params.items():
         tower = name.startswith("item.") and name.endswith((".id", ".linear", ".w2"))
         slow = name in ("item.q.id_bias", "prior")
-        peak = how.rate * (math.sqrt(how.width) if tower else 0.1 if slow else 10.0 if name == neighbours.FADE else 1.0)
+        peak = how.rate * (math.sqrt(how.width) if tower else 0.1 if slow else 10.0 if name in fast else 1.0)
         decay = how.decay if name.endswith(".id") else 0.0
         groups.append({"params": [value], "lr": peak, "peak": peak, "weight_decay": decay})
     return torch.optim.AdamW(groups, foreach=True)

@@ -54,7 +54,8 @@ def losses(
     """Return the cross-entropy of all later likes, nats, and the Huber loss of Q at each first prefix's next event.
 
     Args:
-        params, target: online parameters, which learn, and the target's, which do not.
+        params, target: online parameters, which learn, and the target's, which do not; the levels of `eras` are those
+            of the actions.
         spec: their shape.
         features: float [N, F].
         actions: int [A], rows of the items that are ranked.
@@ -98,7 +99,6 @@ def evaluate(
         fade = neighbours.fade(params, torch.from_numpy(batch.evidence[:, some]))
         advantage = advantage + fade[..., None] * torch.from_numpy(batch.recalled[:, some])
     if spec.eras:
-        latest = torch.from_numpy(batch.latest[:, some])
-        level = params[eras.LEVEL][:, actions][eras.place(params, latest)]
-        advantage = advantage + eras.term(params, level, params[eras.TOTAL][actions], latest)
+        era = torch.from_numpy(eras.place(params, batch.now_ms[:, some]))
+        advantage = advantage + eras.term(params, params[eras.LEVEL][era], params[eras.EVER], era > 0)
     return belief.value, advantage

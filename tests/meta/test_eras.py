@@ -8,48 +8,65 @@ import torch
 from meta import eras
 from meta.spec import Spec
 
-DAY = eras.DAY_MS
 SPEC = Spec(items=2, features=0, eras=3)
+HALF_LIFE = 0.05 * 2000
+"""Of the log below, ms."""
 
 
 def learnt() -> dict[str, np.ndarray]:
-    """Item 0 liked twice on day 0, item 1 once on day 1 and once on day 2; unit gains."""
-    item, day = np.asarray([0, 0, 1, 1]), np.asarray([0, 0, 1, 2])
-    return eras.init(SPEC) | eras.fit(item, day * DAY, 2, 3) | {eras.GAIN: np.asarray([1.0, 0.5], np.float32)}
+    """Item 0 liked at 1000 and 1100 ms, item 1 at 1100 and 3000; gains 1, 2 and 4."""
+    item, time = np.asarray([1, 0, 1, 0]), np.asarray([3000, 1100, 1100, 1000])
+    return eras.init(SPEC) | eras.fit(item, time, 2, 3) | {eras.GAIN: np.asarray([1.0, 2.0, 4.0], np.float32)}
 
 
 def test_an_era_knows_only_what_came_before_it() -> None:
-    """Nothing on day 0; on day 1 both likes of item 0, decayed by an era; on day 2 item 1's first like as well."""
-    level, fade = learnt()[eras.LEVEL], 0.5**0.25
-    assert [0.0, 0.0] == level[0].tolist()
-    np.testing.assert_allclose(level[1], [np.log1p(2 * fade), 0.0], rtol=1e-6)
-    np.testing.assert_allclose(level[2], [np.log1p(2 * fade**2), np.log1p(fade)], rtol=1e-6)
+    """Nothing at 1000; at 1100 one like of item 0 and not the two of that moment; after the log all four."""
+    params = learnt()
+    assert [1000, 1100, 3001] == params[eras.START].tolist()
+    level = params[eras.LEVEL]
+    assert [[0.0, 0.0]] * 2 == level[0].tolist()
+    np.testing.assert_allclose(level[1], np.log1p([[2.0, 0.0], [2.0, 0.0]]), rtol=1e-6)
+    np.testing.assert_allclose(level[2, 1], np.log1p([1.0, 1.0]), rtol=1e-6)
+    np.testing.assert_allclose(params[eras.EVER], np.log1p([1.0, 1.0]), rtol=1e-6)
+
+
+def test_likes_fade_by_half_in_a_half_life() -> None:
+    """Likes 1901 and 2001 ms old count 2^-19.01 and 2^-20.01 of the one that has just happened, nearly."""
+    count = 0.5 ** (np.asarray([[2001.0, 1901.0], [1901.0, 1.0]]) / HALF_LIFE)
+    expected = np.log1p(2 * count.sum(1) / count.sum())
+    np.testing.assert_allclose(learnt()[eras.LEVEL][2, 0], expected, rtol=1e-5)
+
+
+def test_levels_do_not_depend_on_traffic() -> None:
+    """A thousand times the counts is the same level, and no counts are level 0."""
+    counts = np.asarray([[3.0, 1.0], [0.0, 0.0]])
+    np.testing.assert_allclose(np.log1p([[1.5, 0.5], [0.0, 0.0]]), eras.level(counts), rtol=1e-6)
+    np.testing.assert_allclose(eras.level(1000 * counts), eras.level(counts), rtol=1e-6)
 
 
 def test_times_outside_the_log_belong_to_its_ends() -> None:
-    """Before the log is the first era, long after it the last."""
-    assert [0, 0, 1, 2, 2] == eras.place(learnt(), np.asarray([-5 * DAY, 0, DAY, 2 * DAY, 90 * DAY])).tolist()
+    """Before the log, or without a time, is the first era; long after it the last."""
+    assert [0, 0, 1, 1, 2, 2] == eras.place(learnt(), np.asarray([0, 1000, 1100, 3000, 3001, 10**12])).tolist()
 
 
-def test_nobody_known_has_no_era() -> None:
-    """Without an event the term is 0; with one it is level - half the total."""
-    params = learnt()
-    scores = eras.scores(params, np.asarray([0, 2 * DAY]), None)
+def test_the_term_weighs_the_levels() -> None:
+    """At 1100: (1 + 2) log 3 + 4 log 2 of item 0, 4 log 2 of item 1; before the log nothing, not even what was ever."""
+    scores = eras.scores(learnt(), np.asarray([0, 1100]), None)
     assert [0.0, 0.0] == scores[0].tolist()
-    np.testing.assert_allclose(scores[1], params[eras.LEVEL][2] - 0.5 * np.log1p([2.0, 2.0]), rtol=1e-6)
+    np.testing.assert_allclose(scores[1], [3 * np.log(3) + 4 * np.log(2), 4 * np.log(2)], rtol=1e-6)
 
 
 def test_candidates_get_what_the_catalogue_gets() -> None:
     """Asking for some rows gives the same numbers."""
-    latest, rows = np.asarray([DAY, 2 * DAY]), np.asarray([[1, 0, 1], [0, 1, 1]])
-    whole = eras.scores(learnt(), latest, None)
-    np.testing.assert_array_equal(np.take_along_axis(whole, rows, 1), eras.scores(learnt(), latest, rows))
+    now, rows = np.asarray([1100, 4000, 5]), np.asarray([[1, 0, 1], [0, 1, 1], [0, 0, 1]])
+    whole = eras.scores(learnt(), now, None)
+    np.testing.assert_allclose(np.take_along_axis(whole, rows, 1), eras.scores(learnt(), now, rows), rtol=1e-6)
 
 
 def test_numpy_equals_torch() -> None:
     """Era and term agree on both backends."""
-    params, latest = learnt(), np.asarray([0, DAY, 3 * DAY])
+    params, now = learnt(), np.asarray([0, 1100, 4000])
     tensors = {name: torch.from_numpy(value) for name, value in params.items()}
-    era = eras.place(tensors, torch.from_numpy(latest))
-    theirs = eras.term(tensors, tensors[eras.LEVEL][era], tensors[eras.TOTAL], torch.from_numpy(latest))
-    np.testing.assert_allclose(eras.scores(params, latest, None), theirs.numpy(), rtol=1e-6)
+    era = torch.from_numpy(eras.place(tensors, now))
+    theirs = eras.term(tensors, tensors[eras.LEVEL][era], tensors[eras.EVER], era > 0)
+    np.testing.assert_allclose(eras.scores(params, now, None), theirs.numpy(), rtol=1e-6)

@@ -43,7 +43,7 @@ def test_a_batch_splits_past_from_future() -> None:
         assert 1.0 == pytest.approx(batch.liked[0, p].sum())
         assert list(range(n, 5)) == np.flatnonzero(batch.open[0, p]).tolist()
         assert [0.0, 1.0, 2.0, pytest.approx(2 + 0.5 * 8 / 11)][n] == batch.evidence[0, p]
-        assert [0, 10, 20, 30][n] == batch.latest[0, p]
+        assert [10, 20, 30, 40][n] == batch.now_ms[0, p]
 
 
 def test_the_last_prefix_is_the_next_state() -> None:
