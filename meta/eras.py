@@ -18,8 +18,11 @@ from meta.spec import Spec
 from meta.types import Array, FloatArray, IntArray, Params
 
 LEVEL, EVER, START, RATE, GAIN = "eras.level", "eras.ever", "eras.start", "eras.rate", "eras.gain"
+COUNT = "eras.count"
 HALF_LIVES = (0.05, np.inf)
 """As shares of the time that a log spans: about a year of twenty-two, and no decay at all."""
+KEPT = 100.0
+"""Likes that the shares of a log are worth at least, however long ago it ended."""
 
 
 def init(spec: Spec) -> dict[str, npt.NDArray[Any]]:
@@ -27,7 +30,7 @@ def init(spec: Spec) -> dict[str, npt.NDArray[Any]]:
 
     Returns:
         float32 [Z, H, N] levels by era and [N] ever, int64 [Z] starts of the eras in ms, float64 [H] rates of decay in
-        halvings a ms, float32 [H + 1] gains of the levels.
+        halvings a ms and [H] likes counted when the last era begins, float32 [H + 1] gains of the levels.
     """
     halves = len(HALF_LIVES)
     return {
@@ -35,6 +38,7 @@ def init(spec: Spec) -> dict[str, npt.NDArray[Any]]:
         EVER: np.zeros(spec.items, np.float32),
         START: np.zeros(spec.eras, np.int64),
         RATE: np.zeros(halves),
+        COUNT: np.zeros(halves),
         GAIN: np.asarray([0.6, -0.3, -0.2], np.float32),
     }
 
@@ -49,7 +53,7 @@ def fit(item: IntArray, time_ms: IntArray, items: int, eras: int) -> dict[str, n
         eras: Z, 2 or more; the last begins when the last like is past.
 
     Returns:
-        `LEVEL` of the likes from before each era, `EVER` of all, `START` and `RATE`.
+        `LEVEL` of the likes from before each era, `EVER` of all, `START`, `RATE` and `COUNT`.
     """
     order = np.argsort(time_ms, kind="stable")
     item, time = item[order], time_ms[order]
@@ -64,7 +68,7 @@ def fit(item: IntArray, time_ms: IntArray, items: int, eras: int) -> dict[str, n
         counts = counts * 0.5 ** (rate * float(start[z] - start[z - 1]))[:, None] + fresh
         levels[z] = level(counts)
     ever = level(np.bincount(item, minlength=items).astype(np.float64))
-    return {LEVEL: levels, EVER: ever, START: start.astype(np.int64), RATE: rate}
+    return {LEVEL: levels, EVER: ever, START: start.astype(np.int64), RATE: rate, COUNT: counts.sum(1)}
 
 
 def level(counts: FloatArray) -> npt.NDArray[np.float32]:
@@ -106,3 +110,26 @@ def scores(params: Params, now_ms: IntArray, candidates: IntArray | None) -> Flo
     halves = np.arange(len(params[RATE]))[:, None]
     levels = params[LEVEL][era[:, None, None], halves, candidates[:, None]]
     return np.asarray(term(params, levels, params[EVER][candidates], era > 0))
+
+
+def half_lives(params: Params) -> tuple[float, ...]:
+    """Milliseconds after which a like counts half, of each of the H counts; infinite: it never fades."""
+    return tuple(1.0 / rate if rate > 0 else np.inf for rate in params[RATE].tolist())
+
+
+def live(params: Params, counts: FloatArray, now_ms: int) -> npt.NDArray[np.float32]:
+    """The term of requests of now, float32 [N]: the log's likes, faded since its end, and those counted live since.
+
+    However long ago the log ended, its shares weigh as much as `KEPT` likes: the first live likes are no revolution.
+
+    Args:
+        params: parameters of `init`.
+        counts: float [H, N], live likes, faded to now by the half-lives of `half_lives`.
+        now_ms: ms since 1970.
+    """
+    since = max(now_ms - int(params[START][-1]), 0)
+    logged = params[COUNT]
+    left = np.maximum(logged * 0.5 ** (params[RATE] * since), np.minimum(logged, KEPT))
+    share = np.expm1(params[LEVEL][-1].astype(np.float64)) / counts.shape[-1]
+    levels = level(share * left[:, None] + counts)
+    return np.asarray(term(params, levels, params[EVER], np.ones(())), np.float32)

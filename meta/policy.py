@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -103,6 +104,20 @@ class Policy:
             events_used=adapted.events_used + fresh.sum(axis=1),
         )
 
+    @property
+    def half_lives_ms(self) -> tuple[float, ...]:
+        """Half-lives, ms, by which `popularity` wants likes to fade; none where it follows no time."""
+        return eras.half_lives(self._params) if self.spec.eras else ()
+
+    def popularity(self, counts: FloatArray, now_ms: int) -> FloatArray:
+        """What popularity adds to the advantages of requests of now, float32 [N].
+
+        Args:
+            counts: float [H, N], likes counted live, faded by each of `half_lives_ms`.
+            now_ms: ms since 1970.
+        """
+        return eras.live(self._params, counts, now_ms)
+
     def rank(
         self,
         copy: FloatArray,
@@ -114,6 +129,7 @@ class Policy:
         seed: IntArray,
         excluded: IntArray | None = None,
         context: Context | None = None,
+        popularity: FloatArray | None = None,
     ) -> Ranking:
         """Ranks candidates for a batch of users with copies of their own.
 
@@ -126,11 +142,12 @@ class Policy:
             seed: uint64 [B], of the draw.
             excluded: int [B, X], rows never to be shown, -1 where padded.
             context: who asks, in which context, and when; None: nothing is known.
+            popularity: float [N], from `popularity` lately; None: as the log knew it at the time of the request.
         """
         context = context or self.nothing_known(events)
         inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
         belief = q_network.look(self._params, self.spec, self._table, events, inside, age, copy[:, None, :], context)
-        v, advantage, rows, valid = self._values(belief, events, context, inside, candidates)
+        v, advantage, rows, valid = self._values(belief, events, context, inside, candidates, popularity)
         if excluded is not None:
             blocked = np.zeros((events.users, self.spec.items + 1), bool)  # the last column takes the padding
             blocked[np.arange(events.users)[:, None], excluded] = True
@@ -184,6 +201,7 @@ class Policy:
         context: Context,
         inside: FloatArray,
         candidates: IntArray | None,
+        popularity: FloatArray | None,
     ) -> tuple[FloatArray | None, FloatArray, IntArray, BoolArray]:
         """Choice logits (None where no slate model asks for them) and advantages [B, C], rows [B, C], valid [B, C]."""
         table = self._table
@@ -199,12 +217,26 @@ class Policy:
             rows = np.where(valid, candidates, 0)
             advantage = (table.e_q[rows] @ belief.taste_q[:, 0, :, None])[..., 0] + table.b_q[rows]
             v = (table.e_v[rows] @ belief.taste_v[:, 0, :, None])[..., 0] + table.b_v[rows] if slates else None
-        only = None if candidates is None else rows
-        if self.spec.neighbours:
-            advantage = advantage + neighbours.scores(self._params, self.spec, events, inside[:, 0], only)
-        if self.spec.eras:
-            advantage = advantage + eras.scores(self._params, context.now_ms[:, 0], only)
+        for term in self._logged(events, context, inside[:, 0], None if candidates is None else rows, popularity):
+            advantage = advantage + term
         return v, scale * advantage, rows, valid
+
+    def _logged(
+        self,
+        events: Events,
+        context: Context,
+        inside: FloatArray,
+        rows: IntArray | None,
+        popularity: FloatArray | None,
+    ) -> Iterator[FloatArray]:
+        """What a log has counted: further terms of the advantage, of some rows [B, C] or of the whole catalogue."""
+        params, spec = self._params, self.spec
+        if spec.neighbours:
+            yield neighbours.scores(params, spec, events, inside, rows)
+        if popularity is not None:
+            yield popularity if rows is None else popularity[rows]
+        elif spec.eras:
+            yield eras.scores(params, context.now_ms[:, 0], rows)
 
     def _scores(
         self, v: FloatArray | None, advantage: FloatArray, valid: BoolArray, slate_size: IntArray

@@ -107,6 +107,16 @@ def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
     return Histories(events, np.frombuffer(heads, "<u8").astype(np.uint64), unreadable)
 
 
+def likes(packed: Sequence[bytes], results: str) -> list[tuple[bytes, int]]:
+    """Item hash (8 bytes) and time (ms since 1970) of the added records (a result of 1) with a reward above 0."""
+    found = []
+    for record, result in zip(packed, results, strict=True):
+        _, low, high, item, reward, *_ = _PACK.unpack(record)
+        if result == "1" and reward > 0:
+            found.append((item.to_bytes(8, "little"), low | high << 32))
+    return found
+
+
 def newest(value: bytes, watermark: int) -> int:
     """How many of the newest events of a history were accepted since it stood at `watermark`; 0 where others were too.
 

@@ -39,6 +39,11 @@ class Metrics:
             "unknown_names_total", "Names of attributes or contexts that the policy does not know.", "call"
         )
         self.events = counter("events_total", "Recorded events by result.", "result")
+        self.likes = counter("popularity_likes_total", "Likes added to the counts of the store, or given up.", "result")
+        self.popularity_errors = counter("popularity_errors_total", "Rounds in which popularity could not be renewed.")
+        self.popularity_age = Gauge(
+            "quickstudy_popularity_age_seconds", "Since popularity was read; infinite: never.", registry=registry
+        )
         self.store_seconds = histogram("store_seconds", "Round trip to the store.", SECONDS, "operation")
         self.store_errors = counter("store_errors_total", "Failed round trips to the store.", "operation")
         self.written = counter("background_writes_total", "Decisions and copies written after the reply.", "kind")

@@ -18,6 +18,7 @@ from service.batching import Job
 from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.metrics import Metrics
+from service.popularity import Popularity
 from service.replies import ItemEncoder
 from service.store import Kept, Store
 from service.users import Personaliser, Users
@@ -55,11 +56,13 @@ class Ranker:
     Args:
         policy: ranks; shared by all users.
         store: where histories and copies are read.
+        popularity: what is popular now.
         writer: takes fresh copies and decisions after the replies have left.
     """
 
-    def __init__(self, policy: Policy, store: Store, writer: Writer, metrics: Metrics) -> None:
+    def __init__(self, policy: Policy, store: Store, writer: Writer, popularity: Popularity, metrics: Metrics) -> None:
         self._policy = policy
+        self._popularity = popularity
         self._store = store
         self._writer = writer
         self._contexts = Contexts(policy, metrics)
@@ -137,6 +140,7 @@ class Ranker:
             seed=np.array([query.seed for query in queries], np.uint64),
             excluded=None if rows is not None else candidates.hidden(requests, events.item, catalogue),
             context=users.context if everybody else users.context.map(lambda x: x[part]),
+            popularity=self._popularity.term,
         )
         return self._reply(jobs, part, users, ranking, unknown)
 

@@ -23,6 +23,7 @@ from service.batching import Batcher
 from service.embedded import EmbeddedStore
 from service.errors import StartupError, StoreUnavailableError
 from service.metrics import Metrics
+from service.popularity import Popularity
 from service.ranker import Query, Ranker
 from service.servicer import SERVICE, Servicer
 from service.settings import MAX_HISTORY, ServerSettings, StoreSettings
@@ -80,7 +81,10 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         )
         writer.start()
         stack.push_async_callback(writer.close)
-        ranker = Ranker(policy, store, writer, metrics)
+        popularity = Popularity(policy, store, metrics, refresh_s=settings.popularity_refresh_s)
+        popularity.start()
+        stack.push_async_callback(popularity.close)
+        ranker = Ranker(policy, store, writer, popularity, metrics)
         batch = settings.batch
         batcher = Batcher[Query, bytes](
             ranker.run,
@@ -94,7 +98,7 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE)])
-        server.add_generic_rpc_handlers((Servicer(policy, store, batcher, metrics).handlers(),))
+        server.add_generic_rpc_handlers((Servicer(policy, store, batcher, popularity, metrics).handlers(),))
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

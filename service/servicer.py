@@ -15,6 +15,7 @@ from service import attributes, copies, decisions, history
 from service.batching import Batcher
 from service.interceptors import Context, deadline, method_handler
 from service.metrics import Metrics
+from service.popularity import Popularity
 from service.ranker import Query
 from service.store import Store
 from service.validation import check_events, check_recommend, check_user_id, check_users, event_problem, time_ms
@@ -32,10 +33,18 @@ _NAMES = {
 class Servicer:
     """The handlers of service Recommender; each returns a serialized reply or raises a ServiceError."""
 
-    def __init__(self, policy: Policy, store: Store, batcher: Batcher[Query, bytes], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        store: Store,
+        batcher: Batcher[Query, bytes],
+        popularity: Popularity,
+        metrics: Metrics,
+    ) -> None:
         self._policy = policy
         self._store = store
         self._batcher = batcher
+        self._popularity = popularity
         self._metrics = metrics
         self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
@@ -82,6 +91,8 @@ class Servicer:
                 )
                 packed.setdefault(event.user_id, []).append(record)
         appended = await self._store.append({u: b"".join(records) for u, records in packed.items()}) if packed else {}
+        for user_id, done in appended.items():
+            self._popularity.add(history.likes(packed[user_id], done.results), now_ms)
         results = {user_id: iter(done.results) for user_id, done in appended.items()}
         statuses = [
             pb.EventStatus(result=pb.EVENT_RESULT_REJECTED, reason=problem)

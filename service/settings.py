@@ -97,6 +97,8 @@ class ServerSettings:
     """Prometheus port, 0: any free one."""
     drain_s: float = 10.0
     """Seconds that running calls get after SIGTERM."""
+    popularity_refresh_s: float = 2.0
+    """Seconds between two looks at what all processes have counted of likes."""
     batch: BatchSettings = field(default_factory=BatchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     decisions: DecisionSettings = field(default_factory=DecisionSettings)

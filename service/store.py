@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -21,11 +22,14 @@ from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 
 _SCRIPTS = {
-    name: (Path(__file__).parent / f"{name}.lua").read_text() for name in ("append", "save_copy", "log_decisions")
+    name: (Path(__file__).parent / f"{name}.lua").read_text()
+    for name in ("append", "save_copy", "log_decisions", "count")
 }
 _SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
 """By these Redis knows our scripts."""
 
+PIECE = 1_000
+"""Counts read at a time."""
 CONNECTIONS = 16
 """Most connections to the store; one event loop fills no more, and further calls wait for a free one."""
 
@@ -143,6 +147,26 @@ class Store:
         """Removes all that is kept of a user at once; false where there was nothing."""
         async with self._watched("erase", self._write_timeout):
             return bool(await self._command("UNLINK", *self.keys(user_id)))
+
+    async def count(self, added: Mapping[str, tuple[int, Mapping[bytes, float]]]) -> None:
+        """Adds to counts of items, once or, after a failure, perhaps: under a key, seconds to live and what to add."""
+        calls = [
+            ("count", (f"{self._prefix}{key}",), (ttl, *chain.from_iterable(items.items())))
+            for key, (ttl, items) in added.items()
+        ]
+        async with self._watched("count", self._write_timeout):
+            await self._run(calls)
+
+    async def counts(self, key: str) -> dict[bytes, bytes]:
+        """The counts of items under a key, read in pieces so that nobody waits for all of them."""
+        found: dict[bytes, bytes] = {}
+        cursor = 0
+        while True:
+            async with self._watched("counts", self._write_timeout):
+                cursor, piece = await self._command("HSCAN", f"{self._prefix}{key}", cursor, "COUNT", PIECE)
+            found |= piece
+            if not cursor:
+                return found
 
     async def save(self, copies: Sequence[FreshCopy], stream: str, decisions: Sequence[bytes], cap: int) -> None:
         """Keeps copies whose history has not moved on, and appends decisions to a stream of about `cap` entries."""

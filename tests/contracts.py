@@ -8,7 +8,7 @@ import numpy as np
 
 from meta.catalogue import id_hash
 from service import history
-from service.store import FreshCopy, Kept, Store
+from service.store import PIECE, FreshCopy, Kept, Store
 
 CAP = 64
 """Events that the stores under test keep of each user."""
@@ -165,3 +165,16 @@ class StoreContract:
         await store.append({"u": record("a", 1)})
         (value,), _, known = await store.read(["u"], attributes=False)
         assert (event_times(value), known) == ([1], [None])
+
+    async def test_counts_add_up(self, store: Store) -> None:
+        """What several callers add under a key is summed by item; keys are apart, and an unknown one is empty."""
+        added = {"a": (60, {b"x": 1.5, b"y": 2.0**60}), "b": (0, {b"x": 1.0})}
+        await asyncio.gather(*(store.count(added) for _ in range(4)))
+        found = [{item: float(n) for item, n in (await store.counts(key)).items()} for key in ("a", "b", "c")]
+        assert found == [{b"x": 6.0, b"y": 2.0**62}, {b"x": 4.0}, {}]
+
+    async def test_many_counts_are_read_whole(self, store: Store) -> None:
+        """More items than are read at a time all come back."""
+        many = {n.to_bytes(8, "little"): float(n) for n in range(5 * PIECE)}
+        await store.count({"many": (60, many)})
+        assert {item: float(n) for item, n in (await store.counts("many")).items()} == many

@@ -70,3 +70,36 @@ def test_numpy_equals_torch() -> None:
     era = torch.from_numpy(eras.place(tensors, now))
     theirs = eras.term(tensors, tensors[eras.LEVEL][era], tensors[eras.EVER], era > 0)
     np.testing.assert_allclose(eras.scores(params, now, None), theirs.numpy(), rtol=1e-6)
+
+
+def test_the_log_is_continued_by_live_likes() -> None:
+    """A half-life after the log, two live likes of item 0 join what is left of the log: a level by hand."""
+    params = learnt() | {eras.COUNT: np.asarray([3000.0, 4000.0])}
+    shares = np.expm1(params[eras.LEVEL][-1]) / 2
+    counts = np.asarray([[2.0, 0.0], [2.0, 0.0]])
+    joint = shares * [[1500.0], [4000.0]] + counts
+    level = np.log1p(2 * joint / joint.sum(1, keepdims=True))
+    expected = level[0] + 2 * level[1] + 4 * np.log1p([1.0, 1.0])
+    now_ms = 3001 + round(HALF_LIFE)
+    np.testing.assert_allclose(eras.live(params, counts, now_ms), expected, rtol=1e-5)
+
+
+def test_without_live_likes_now_is_the_end_of_the_log() -> None:
+    """Shares do not fade: the term long after the log is that of its last era."""
+    params = learnt()
+    np.testing.assert_allclose(
+        eras.live(params, np.zeros((2, 2)), 10**13), eras.scores(params, np.asarray([10**13]), None)[0], rtol=1e-5
+    )
+
+
+def test_the_first_live_like_is_no_revolution() -> None:
+    """However long ago the log of three thousand likes ended, it still weighs as much as a hundred."""
+    params = learnt() | {eras.COUNT: np.asarray([3000.0, 3000.0]), eras.GAIN: np.float32([1, 0, 0])}
+    even = params | {eras.LEVEL: np.log1p(np.ones((3, 2, 2), np.float32))}
+    one = np.asarray([[1.0, 0.0], [1.0, 0.0]])
+    np.testing.assert_allclose(np.expm1(eras.live(even, one, 10**13)), [102 / 101, 100 / 101], rtol=1e-5)
+
+
+def test_half_lives_in_milliseconds() -> None:
+    """A twentieth of the log's two seconds, and none."""
+    assert (100.0, np.inf) == eras.half_lives(learnt())

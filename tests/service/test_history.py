@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta.catalogue import Catalogue
+from meta.catalogue import Catalogue, id_hash
 from meta.checkpoint import Checkpoint
 from meta.policy import Policy
 from meta.types import Adaptation
@@ -55,6 +55,16 @@ def test_events_of_one_decision_are_one_group() -> None:
     events = history.decode([value], CATALOGUE).events
     assert events.group.tolist() == [[0, 0, 1, 2, 3, 4]]
     assert events.length.tolist() == [5]
+
+
+def test_likes_are_what_was_added_with_a_reward() -> None:
+    """A duplicate is none, and neither is an event without reward."""
+    packed = [
+        history.pack(f"{n}", 2**40 + n, item, reward, "", 0)
+        for n, (item, reward) in enumerate([("a", 1.0), ("b", 1.0), ("a", 0.0), ("c", -1.0), ("c", 0.5)])
+    ]
+    expected = [(id_hash("a").to_bytes(8, "little"), 2**40), (id_hash("c").to_bytes(8, "little"), 2**40 + 4)]
+    assert expected == history.likes(packed, "12111")
 
 
 def test_damaged_bytes_count_as_no_history() -> None:

@@ -87,6 +87,15 @@ async def test_attributes_live_as_long_as_the_history(embedded_url: str) -> None
         await other.aclose()
 
 
+async def test_counts_of_a_generation_end(embedded_url: str) -> None:
+    """Counts that fade live as long as they are worth something, counts that do not for ever."""
+    async for store in _open(embedded_url):
+        await store.count({"fades": (1_000, {b"x": 1.0}), "stays": (0, {b"x": 1.0})})
+        prefix, other = store.keys("")[0].partition("{")[0], connect(embedded_url)
+        assert [1_000, -1] == [await other.ttl(f"{prefix}{key}") for key in ("fades", "stays")]
+        await other.aclose()
+
+
 async def test_a_store_that_is_away_is_said_to_be_away() -> None:
     """Without a server every call raises StoreUnavailableError."""
     store = Store(connect("redis://127.0.0.1:1"), Metrics())
