@@ -111,6 +111,8 @@ def train(
             ):
                 for column in columns:
                     typer.echo(f"{noun} column {column.name}: {column.kind}, {column.width} features")
+            if log_trainer.many(log, how):
+                typer.echo(f"over {how.full:,} items: ranked against samples, without the memory of co-occurrence")
             progress = log_trainer.train(log, catalogue, out, settings=how, **common)
         if logs is not None:
             from meta.trainer.scalars import recorded
@@ -254,6 +256,19 @@ def bench_adapt() -> None:
         from benchmarks import adapt as measure
 
         show_result(measure.run())
+
+
+@bench.command("train")
+def bench_train(movielens: Annotated[Path, typer.Option(help="A MovieLens folder.")]) -> None:
+    """What training costs by items, users and events, and from end to end."""
+    with clear_errors():
+        from benchmarks import train as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(movielens)
+        measure.draw(result, RESULTS / "train.png")
+        show_table("CPU milliseconds a step", result["rows"])
+        show_claims(result)
 
 
 @app.command()

@@ -54,8 +54,12 @@ class Queries:
 
     def first(self, most: int) -> Queries:
         """Those of at most so many users."""
-        some = self.events.map(lambda x: x[:most])
-        return Queries(self.users[:most], some, self.known.map(lambda x: x[:most]), self.relevant[:most], self.items)
+        return self.part(slice(most))
+
+    def part(self, some: slice) -> Queries:
+        """Those of some users."""
+        events, known = self.events.map(lambda x: x[some]), self.known.map(lambda x: x[some])
+        return Queries(self.users[some], events, known, self.relevant[some], self.items)
 
     def after(self, k: int) -> tuple[Events, Context]:
         """The first k events of everybody, and what is known of the request that follows."""

@@ -53,6 +53,8 @@ class Settings:
         cosine: share of item-kNN's cosine in the memory.
         eras: spans of time that popularity tells apart; 0 leaves time out of it.
         folds: of the memory, so that nobody meets their own likes in it; 1 where nothing is learnt.
+        full: most items with likes enough for an embedding that are ranked in full; more are ranked against a sample.
+        sampled: draws of that sample.
         validation, test, fold: see `split_users`.
     """
 
@@ -86,6 +88,8 @@ class Settings:
     cosine: float = 0.15
     eras: int = 64
     folds: int = 5
+    full: int = 20_000
+    sampled: int = 2048
     validation: float = 0.15
     test: float = 0.2
     fold: int = 0

@@ -30,6 +30,7 @@ from meta.policy import Policy
 from meta.tasks import Sequences, Split, sequences, split_users
 from meta.trainer.budget import Budget, Pace
 from meta.trainer.log_learner import Learner, Settings
+from meta.trainer.sampled_learner import SampledLearner
 from meta.trainer.settings import from_json
 from meta.trainer.snapshots import Snapshot, Snapshots
 from meta.trainer.stopping import Stopping
@@ -41,11 +42,16 @@ CLEARLY = 0.005
 LARGEST_REWARD = 1e6
 """Larger ones are out of scale, and sums of their squares overflow."""
 
+LOOK, FEWEST, PART = 2e8, 100, 2e7
+"""Users times items of a look where items are many, its fewest users, and users times items that are ranked at once."""
+
 TRIAL = 5
 """Steps that are timed where the time is limited."""
 
 SLACK = 1.2
 """What is left of a budget must cover so many times the work that is left."""
+
+AnyLearner = Learner | SampledLearner
 
 __all__ = ["Metrics", "Settings", "train"]
 
@@ -81,19 +87,28 @@ class Task:
     asked: Queries
     adapter: str
     seed: int
+    sampled: bool = False
+    """Whether there are too many items to rank in full, so that the softmax is sampled and the memory is left out."""
 
     @classmethod
     def of(cls, interactions: Interactions, catalogue: Catalogue, adapter: str, seed: int, how: Settings) -> Task:
         """Deal the users of a log out; DataError where too little is left to learn from."""
         log = sequences(interactions, len(catalogue))
         split = split_users(len(log.users), seed, how.validation, how.test, how.fold)
-        task = cls(log, catalogue, split, queries(log, split.validation), adapter, seed)
+        sampled = many(interactions, how)
+        looked_at = split.validation
+        if sampled:  # a look ranks all items, so at more items there are fewer users to look at
+            some = int(np.clip(LOOK / len(catalogue), FEWEST, len(looked_at) or 1))
+            looked_at = np.random.default_rng(seed).choice(looked_at, min(some, len(looked_at)), replace=False)
+        task = cls(log, catalogue, split, queries(log, looked_at), adapter, seed, sampled)
         _check(log, split, task.asked, interactions.name)
         return task
 
     def look(self, policy: Policy) -> FloatArray:
         """NDCG@10 of validation users at each k."""
-        reached: FloatArray = curve(by_policy(policy), self.asked).ndcg.mean(0)
+        size = max(1, int(PART / len(self.catalogue)))
+        parts = [self.asked.part(slice(at, at + size)) for at in range(0, len(self.asked.users), size)]
+        reached: FloatArray = np.concatenate([curve(by_policy(policy), part).ndcg for part in parts]).mean(0)
         return reached
 
 
@@ -150,7 +165,7 @@ def train(
         stopping, budget = Stopping(**state.facts["stopping"]), budget.after(state.facts["seconds"])
         extra = {name.removeprefix("extra."): v for name, v in state.arrays.items() if name.startswith("extra.")}
 
-    def keep(learner: Learner) -> None:
+    def keep(learner: AnyLearner) -> None:
         snapshots.keep(lambda: _snapshot(learner, how, stopping, second, extra, budget))
 
     if not second:
@@ -191,9 +206,16 @@ def train(
     snapshots.remove()
 
 
-def learner_of(task: Task, users: IntArray, how: Settings, state: Snapshot | None = None) -> Learner:
+def many(interactions: Interactions, how: Settings) -> bool:
+    """Whether a log has more items with likes enough for an embedding than are ranked in full."""
+    likes = np.bincount(interactions.item[interactions.reward > 0])
+    return int((likes >= how.least).sum()) > how.full
+
+
+def learner_of(task: Task, users: IntArray, how: Settings, state: Snapshot | None = None) -> AnyLearner:
     """A learner of some users, where a state left off or at its beginning."""
-    learner = Learner(task.log, task.catalogue, users, task.adapter, np.random.default_rng(task.seed), how)
+    kind = SampledLearner if task.sampled else Learner
+    learner = kind(task.log, task.catalogue, users, task.adapter, np.random.default_rng(task.seed), how)
     if state is not None:
         learner.resume(state)
     return learner
@@ -204,7 +226,7 @@ def stopping_of(how: Settings) -> Stopping:
     return Stopping(how.earliest * how.iterations, how.patience)
 
 
-def search(task: Task, learner: Learner, how: Settings, stopping: Stopping) -> Iterator[None]:
+def search(task: Task, learner: AnyLearner, how: Settings, stopping: Stopping) -> Iterator[None]:
     """Learn step by step, look at validation users now and then, until it is time to stop."""
     while learner.iteration < how.iterations and not stopping.over:
         learner.step()
@@ -232,7 +254,7 @@ def _fitting(task: Task, how: Settings, budget: Budget) -> int:
 
 
 def _snapshot(
-    learner: Learner, how: Settings, stopping: Stopping, second: bool, extra: dict[str, FloatArray], budget: Budget
+    learner: AnyLearner, how: Settings, stopping: Stopping, second: bool, extra: dict[str, FloatArray], budget: Budget
 ) -> Snapshot:
     """The learner's state and that of the rounds."""
     of = learner.snapshot()
@@ -240,12 +262,12 @@ def _snapshot(
     return Snapshot(of.arrays | {f"extra.{name}": value for name, value in extra.items()}, of.facts | facts)
 
 
-def _metrics(learner: Learner, stopping: Stopping, iteration: int, iterations: int) -> Metrics:
+def _metrics(learner: AnyLearner, stopping: Stopping, iteration: int, iterations: int) -> Metrics:
     ndcg, last = max(stopping.best, 0.0), tuple(stopping.looks[-1]) if stopping.looks else ()
     return Metrics(iteration, iterations, learner.loss, learner.td_loss, ndcg, last)
 
 
-def _transfer(task: Task, learner: Learner) -> dict[str, FloatArray]:
+def _transfer(task: Task, learner: AnyLearner) -> dict[str, FloatArray]:
     """What an adapter adds to a pooled model: its rate, chosen on validation users."""
 
     def reached(params: dict[str, FloatArray]) -> float:
@@ -256,7 +278,7 @@ def _transfer(task: Task, learner: Learner) -> dict[str, FloatArray]:
 
 def with_best_memory(task: Task, how: Settings) -> Settings:
     """The settings with the penalty and the weight of dislikes whose memory, before learning, ranks clearly best."""
-    if len(how.penalty) * len(how.met) == 1:
+    if task.sampled or len(how.penalty) * len(how.met) == 1:
         return how
     best, chosen = -CLEARLY, how
     for penalty, met in product(how.penalty, how.met):

@@ -91,7 +91,7 @@ def test_a_network_without_opinion_has_the_entropy_of_a_uniform_draw() -> None:
     assert 0.5 * batch.reward.mean() == pytest.approx(td_loss.item())
 
 
-def test_training_starts_at_popularity_and_learnstastes(tmp_path: Path) -> None:
+def test_training_starts_at_popularity_and_learns_tastes(tmp_path: Path) -> None:
     """On held-out users of two tastes five events lift NDCG@10 far above popularity; without any it is popularity."""
     log, catalogue = tastes()
     metrics = list(logs.train(log, catalogue, tmp_path / "policy", settings=SMALL))
