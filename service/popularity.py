@@ -12,6 +12,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import numpy as np
 
@@ -47,6 +48,7 @@ class Popularity:
         self._pending: dict[tuple[int, int], dict[bytes, float]] = defaultdict(lambda: defaultdict(float))
         self._waiting = 0
         self._read_at = -math.inf
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         metrics.popularity_age.set_function(lambda: time.monotonic() - self._read_at)
 
@@ -68,11 +70,11 @@ class Popularity:
             self._waiting += 1
 
     async def close(self) -> None:
-        """Writes what waits, once, and stops."""
+        """Ends after the round under way, and writes what waits once more."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._closing.set()
+        await self._task
         try:
             await self._write()
         except StoreUnavailableError as error:
@@ -80,7 +82,7 @@ class Popularity:
 
     async def _run(self) -> None:
         failing = False
-        while True:
+        while not self._closing.is_set():
             started = time.monotonic()
             try:
                 await self._write()
@@ -94,7 +96,9 @@ class Popularity:
             except Exception:
                 self._metrics.popularity_errors.inc()
                 _LOG.exception("popularity could not be renewed and is tried again")
-            await asyncio.sleep(max(self._refresh, SHARE * (time.monotonic() - started)))
+            pause = max(self._refresh, SHARE * (time.monotonic() - started))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), pause)
 
     async def _write(self) -> None:
         """Adds what waits to the store; it is given up where that fails."""

@@ -45,6 +45,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._shard = 0
         self._overflowing = False
+        self._closing = False
 
     def start(self) -> None:
         """Starts the task on the running loop."""
@@ -63,10 +64,11 @@ class Writer:
         """Writes what is queued, for at most `timeout_s` seconds, and stops."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._closing = True  # and no cancellation: one that meets a write under way may get lost in it
+        self._wake.set()
         try:
             async with asyncio.timeout(timeout_s):
+                await self._task
                 while self._copies or self._decisions:
                     await self._flush()
         except (TimeoutError, StoreUnavailableError):
@@ -75,7 +77,7 @@ class Writer:
 
     async def _run(self) -> None:
         failures = 0
-        while True:
+        while not self._closing:
             await self._wake.wait()
             await asyncio.sleep(self._linger)
             try:
