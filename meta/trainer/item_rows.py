@@ -54,16 +54,15 @@ class ItemRows:
         return found
 
     def step(self, rows: torch.Tensor, gathered: Tensors, factor: float, kept: float) -> None:
-        """Move rows by the gradients of what was gathered; only rows with a gradient count as touched.
+        """Move rows by the gradients of what was gathered.
 
         Args:
-            rows: int [R].
+            rows: int [R], whose average was asked for since the last step.
             gathered: from `gather`, after the backward pass.
             factor: of the step sizes.
             kept: share of the old average that stays, 0..1.
         """
         with torch.no_grad():
-            self.averaged(rows)  # the values stood still until now
             self.touches[rows] += 1.0
             unbiased = 1.0 - BETA ** self.touches[rows]
             self.faded += math.log(kept) if kept > 0.0 else -1e3

@@ -37,6 +37,7 @@ class Sample:
             candidates estimate sums over all items.
         open: bool [B, P + 1, U], candidates that the user had not met by then.
         other: bool [B, P, U], those of them that are no targets.
+        now_ms: int64 [B, P + 1], time of the event that follows each prefix, of the last one where none does.
         action: int [B], item of the event after the first prefix.
         reward: float32 [B], its reward.
     """
@@ -51,6 +52,7 @@ class Sample:
     correction: npt.NDArray[np.float32]
     open: npt.NDArray[np.bool_]
     other: npt.NDArray[np.bool_]
+    now_ms: npt.NDArray[np.int64]
     action: IntArray
     reward: npt.NDArray[np.float32]
 
@@ -104,7 +106,9 @@ class Sampler:
         return Sample(
             rows, Events(item, events.reward, events.group, events.mask, events.length, events.time_ms), prefix,
             rows.searchsorted(target), distinct, weight.astype(np.float32), rows.searchsorted(candidate),
-            correction.astype(np.float32), open_, other, rows.searchsorted(action), log.reward[cut[:, 0]],
+            correction.astype(np.float32), open_, other,
+            log.time_ms[np.minimum(cut, log.offsets[users + 1][:, None] - 1)],
+            rows.searchsorted(action), log.reward[cut[:, 0]],
         )  # fmt: skip
 
     def _later(self, users: IntArray, cut: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:

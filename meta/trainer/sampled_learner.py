@@ -3,19 +3,21 @@
 The cross-entropy of a like a against all open items is log Z - Adv(s, a), Z = sum_i exp Adv(s, i). Z is estimated by
 the drawn likes themselves and by candidates drawn in proportion to popularity q and shared within the batch, with log q
 corrected (Bengio & Senecal 2008, eq. 8): Z = sum_likes exp Adv + 1/S sum_drawn exp Adv / q, which is unbiased. Towers
-run over the items in play alone. There is no memory of co-occurrence and no popularity by time here: both are dense in
-the items. The target network is the running average.
+run over the items in play alone. There is no memory of co-occurrence here, and popularity tells fewer eras apart: both
+are dense in the items. The target network is the running average.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from meta import q_network
+from meta import eras, q_network
 from meta.adapters import named
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest
@@ -30,6 +32,8 @@ from meta.trainer.sampled_batches import Sample, Sampler
 from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
 from meta.types import FloatArray, IntArray
 
+LEVELS = 2e7
+"""Most numbers that popularity by time keeps: levels by era, half-life and item."""
 TABLES = ("item.v.id", "item.v.id_bias", "item.q.id", "item.q.id_bias")
 """Parameters with a row an item."""
 
@@ -52,14 +56,19 @@ def losses(
     value, taste = _believe(params, spec, table, sample)
     drawn = taste @ table.e_q[candidate].T + table.b_q[candidate]
     liked = (table.e_q[wanted] @ taste[:, :-1, :, None])[..., 0] + table.b_q[wanted]
+    action = torch.from_numpy(sample.action)
+    taken = (table.e_q[action] * taste[:, 0]).sum(-1) + table.b_q[action]
+    if spec.eras:
+        drawn = drawn + _popular(params, sample.now_ms, candidate.expand(*drawn.shape))
+        liked = liked + _popular(params, sample.now_ms[:, :-1], wanted)
+        taken = taken + _popular(params, sample.now_ms[:, 0], action[:, None])[:, 0]
     never = torch.full((), -torch.inf)
     own = torch.where(torch.from_numpy(sample.distinct), liked, never)
     rest = torch.where(torch.from_numpy(sample.other), drawn[:, :-1] + torch.from_numpy(sample.correction), never)
     entropy = torch.cat([own, rest], -1).logsumexp(-1) - liked.mean(-1)
     weight = torch.from_numpy(sample.weight) ** power * torch.from_numpy(sample.weight > 0)
     loss = (weight * entropy).sum() / weight.sum().clamp(min=1.0)
-    action, scale = torch.from_numpy(sample.action), params["advantage.log_scale"].exp()
-    q = value[:, 0] + scale * ((table.e_q[action] * taste[:, 0]).sum(-1) + table.b_q[action])
+    q = value[:, 0] + params["advantage.log_scale"].exp() * taken
     with torch.no_grad():
         open_ = torch.from_numpy(sample.open[:, -1])
         best = torch.where(open_, drawn[:, -1], never).argmax(-1)
@@ -67,8 +76,18 @@ def losses(
         then, taste = _believe(target, spec, table, sample, slice(-1, None))
         chosen = candidate[best]
         ahead = (table.e_q[chosen] * taste[:, 0]).sum(-1) + table.b_q[chosen]
+        if spec.eras:
+            ahead = ahead + _popular(target, sample.now_ms[:, -1], chosen[:, None])[:, 0]
         y = torch.from_numpy(sample.reward) + discount * (then[:, 0] + target["advantage.log_scale"].exp() * ahead)
     return loss, huber(q - y).mean()
+
+
+def _popular(params: Tensors, now_ms: IntArray, items: torch.Tensor) -> torch.Tensor:
+    """The term of popularity at times [...] for items in play [..., C]; the levels are [R, Z, H] here."""
+    era = torch.from_numpy(eras.place(params, now_ms))
+    levels = params[eras.LEVEL][items, era[..., None]].movedim(-1, -2)
+    found: torch.Tensor = eras.term(params, levels, params[eras.EVER][items], era > 0)
+    return found
 
 
 def _believe(
@@ -82,6 +101,15 @@ def _believe(
     events = sample.events.map(lambda x: torch.from_numpy(np.ascontiguousarray(x)))
     belief = q_network.believe(params, spec, table, events, torch.from_numpy(sample.prefix[:, some]))
     return belief.value, belief.taste_q
+
+
+def popularity(log: Sequences, users: IntArray, spec: Spec) -> dict[str, npt.NDArray[Any]]:
+    """What is known of popularity by time, from the likes of some users; nothing where no eras are told apart."""
+    if not spec.eras:
+        return {}
+    at = log.events_of(users)
+    at = at[log.reward[at] > 0]
+    return eras.fit(log.item[at], log.time_ms[at], log.items, spec.eras)
 
 
 class SampledLearner:
@@ -102,10 +130,16 @@ class SampledLearner:
                 items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden,
                 item_ids=True, slate="independent", adapter=named(adapter).learns_as, steps=how.steps,
                 history=how.history, discount=how.discount,
+                eras=how.eras and int(np.clip(LEVELS / (len(eras.HALF_LIVES) * log.items), 2, how.eras)),
             )
         )  # fmt: skip
         self._sampler = Sampler(log, likes, how.sampled)
         start = initial(self.manifest.spec, likes, np.flatnonzero(likes >= min(how.least, likes.max())), rng)
+        self._fixed, self._levels = popularity(log, users, self.manifest.spec), {}
+        if self.manifest.spec.eras:
+            start[eras.GAIN] = eras.init(replace(self.manifest.spec, items=1))[eras.GAIN]
+            by_item = np.ascontiguousarray(self._fixed[eras.LEVEL].transpose(2, 0, 1))
+            self._levels = {eras.LEVEL: torch.from_numpy(by_item), eras.EVER: torch.from_numpy(self._fixed[eras.EVER])}
         width, slow = math.sqrt(how.width), 0.1  # as in log_learner.optimiser
         rates = dict(zip(TABLES, (how.rate * x for x in (width, 1.0, width, slow)), strict=True))
         self._items = ItemRows(
@@ -132,7 +166,10 @@ class SampledLearner:
         dropped = self._params | gathered
         open_ = torch.rand(gathered["item.v.id"].shape, generator=self._noise) >= how.dropout
         dropped["item.v.id"] = gathered["item.v.id"] * open_ / (1.0 - how.dropout)
-        target = self._average | self._items.averaged(rows)
+        levels = {name: value[rows] for name, value in self._levels.items()}
+        if levels:
+            levels[eras.START] = torch.from_numpy(self._fixed[eras.START])
+        dropped, target = dropped | levels, self._average | self._items.averaged(rows) | levels
         loss, td_loss = losses(
             dropped, target, self.manifest.spec, self._features[rows], sample, how.power, how.discount
         )
@@ -154,7 +191,8 @@ class SampledLearner:
 
     def learnt(self) -> dict[str, FloatArray]:
         """The averaged parameters, ready to be saved."""
-        return {name: value.numpy().copy() for name, value in self._average.items()} | self._items.learnt()
+        learnt = {name: value.numpy().copy() for name, value in self._average.items()}
+        return self._fixed | learnt | self._items.learnt()
 
     def policy(self, adapter: str = "", params: dict[str, FloatArray] | None = None) -> Policy:
         """The policy as it would serve now, or with another adapter and parameters that this one learnt for it."""

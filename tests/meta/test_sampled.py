@@ -59,6 +59,7 @@ def test_the_sampled_loss_estimates_the_full_one() -> None:
         np.arange(16), np.random.default_rng(0), prefixes=2, length=20, short=20, from_start=1.0
     )
     start = initial(spec, likes, np.arange(60), np.random.default_rng(0))
+    spec = replace(spec, eras=0)
     zero = {n: torch.zeros((len(drawn.rows), *v.shape[1:]) if n in TABLES else v.shape) for n, v in start.items()}
     loss, td_loss = losses(zero, zero, spec, torch.zeros((len(drawn.rows), 1)), drawn, 1.0, 0.8)
     expected = np.average(np.log(60 - drawn.prefix[:, :-1]), weights=drawn.weight)
@@ -74,6 +75,7 @@ def test_rows_out_of_play_do_not_move_and_their_average_catches_up() -> None:
         row = positions(np.array([0] if step == 0 else [1]))
         gathered = rows.gather(row)
         (2.0 * gathered["w"]).sum().backward()
+        rows.averaged(row)
         rows.step(row, gathered, 1.0, kept=0.9)
         seen.append(rows.online["w"][0, 0].item())
     average = 0.0
