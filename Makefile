@@ -44,6 +44,9 @@ peers-env: .venv-peers/.ready  ## an environment for the sequential peers, whose
 	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-sequential.txt
 	touch .venv-peers/.ready
 
+bench-train: $(READY)
+	$(BIN)/quickstudy bench train --movielens $(MOVIELENS)
+
 bench-serve: $(READY) runs/films
 	$(BIN)/quickstudy bench serve --policy runs/films
 

@@ -123,6 +123,52 @@ def train(
 
 
 @app.command()
+def tune(
+    out: Annotated[Path, typer.Option(help="JSON file of the best settings, for `quickstudy train --settings`.")],
+    interactions: Interactions = None,
+    items: Items = None,
+    users: Users = None,
+    movielens: MovieLens = None,
+    env: Env = None,
+    adapter: Adapter = None,
+    settings: Annotated[Path | None, typer.Option(help="JSON file of settings that are not searched.")] = None,
+    trials: Annotated[int, typer.Option(help="Trainings in all, those of the study's file included.", min=1)] = 20,
+    minutes: Annotated[float, typer.Option(help="Minutes after which no training begins.")] = inf,
+    study: Annotated[Path | None, typer.Option(help="File that trials are kept in (default: OUT.study).")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Search hyper-parameters on validation users or simulated reward; killed, it goes on from its study's file."""
+    with clear_errors():
+        from meta.trainer.budget import Budget
+
+        budget = Budget(minutes)
+        from meta.trainer import settings as files
+        from meta.trainer import tuning
+
+        base = {} if settings is None else files.read(settings)
+        if adapter is not None:
+            base[files.ADAPTER] = adapter
+        objective: tuning.Objective
+        if env is not None:
+            objective, figure = tuning.InWorld(world(env, 64), seed), "reward a step"
+        else:
+            log, catalogue = read_log(interactions, items, users, movielens)
+            objective, figure = tuning.OnLog(log, catalogue, seed), "NDCG@10 of validation users"
+        told: list[tuning.Trial] = []
+        file = study or out.with_name(out.name + ".study")
+        for told in tuning.tune(objective, file, base=base, trials=trials, budget=budget, seed=seed):
+            last = told[-1]
+            typer.echo(f"trial {last.number}: {last.state}" + ("" if last.value is None else f", {last.value:.4f}"))
+        found = tuning.best(told)
+        if not found:
+            raise InputError(f"none of {len(told)} trials was completed; give more --minutes or --trials")
+        rows = [{figure: trial.value, "trial": trial.number, **trial.settings} for trial in found[:5]]
+        show_table(f"best of {len(told)} trials, trial 0 has the defaults", rows)
+        keep(out, base | found[0].settings)
+        typer.echo(f"settings written to {out}")
+
+
+@app.command()
 def coldstart(
     policy: Policy,
     interactions: Interactions = None,

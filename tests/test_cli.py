@@ -30,7 +30,7 @@ def test_help_lists_the_commands() -> None:
     """Every command that is listed says what it does."""
     done = quickstudy("--help")
     assert done.returncode == 0
-    for command in ("demo", "train", "coldstart", "simulate", "serve", "bench", "version"):
+    for command in ("demo", "train", "tune", "coldstart", "simulate", "serve", "bench", "version"):
         assert f" {command} " in done.stdout
 
 

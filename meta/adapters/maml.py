@@ -22,6 +22,7 @@ from meta.spec import Spec
 from meta.state import input_width
 from meta.types import Array, FloatArray, Params
 
+RATE = "maml.rate"
 LAYERS = ("state.w1", "state.b1", "state.w2", "state.b2", "taste.v")
 """What moves with u in network scope; u itself is the last bias."""
 
@@ -98,6 +99,13 @@ def _shared(params: Params, spec: Spec, prior: Array) -> list[Array]:
     if spec.scope == "head":
         return [prior]
     return [spread(params[name], (*prior.shape[:2], *params[name].shape)) for name in LAYERS] + [prior]
+
+
+def starting_at(params: dict[str, FloatArray], rate: float) -> dict[str, FloatArray]:
+    """Fresh parameters whose learnt inner rates start at `rate`, above 0, instead of 1; those of others unchanged."""
+    if RATE not in params or rate == 1.0:
+        return params
+    return {**params, RATE: np.full(params[RATE].shape, np.log(np.expm1(rate)), np.float32)}
 
 
 def _copy(spec: Spec, theta: list[Array]) -> Array:

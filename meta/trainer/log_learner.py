@@ -10,6 +10,7 @@ import torch
 
 from meta import eras, neighbours
 from meta.adapters import named
+from meta.adapters.maml import starting_at
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest
 from meta.policy import Policy
@@ -46,7 +47,8 @@ class Settings:
         patience: looks without improvement until the stop.
         earliest: share of the iterations before which there is no stop: one look at few users is noise.
         least: an item of fewer likes has no embedding of its own and ranks last.
-        width, hidden, steps, history: see `Spec`.
+        width, hidden, steps, order, history: see `Spec`.
+        inner_rate: what the learnt rates of `maml` start from.
         neighbours: kept neighbours of an item in the memory.
         penalty: of the memory's regression; the first, unless validation users prefer another.
         met: what an event counts in the memory that was not liked; the first, unless validation users prefer another.
@@ -81,6 +83,8 @@ class Settings:
     width: int = 48
     hidden: int = 16
     steps: int = 1
+    order: int = 2
+    inner_rate: float = 1.0
     history: int = 64
     neighbours: int = 100
     penalty: tuple[float, ...] = (400.0,)
@@ -111,7 +115,8 @@ class Learner:
         self._actions = np.flatnonzero(likes >= min(how.least, likes.max()))
         spec = Spec(
             items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, item_ids=True,
-            slate="independent", adapter=named(adapter).learns_as, steps=how.steps, history=how.history,
+            slate="independent", adapter=named(adapter).learns_as, steps=how.steps, order=how.order,
+            history=how.history,
             neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount, eras=how.eras,
         )  # fmt: skip
         self.manifest = Manifest(spec)
@@ -121,7 +126,7 @@ class Learner:
             else None
         )
         self._fixed = neighbours.init(spec, how.met[0]) if spec.neighbours else {}
-        start = initial(spec, likes, self._actions, rng)
+        start = starting_at(initial(spec, likes, self._actions, rng), how.inner_rate)
         if self._memories:
             start[neighbours.FADE] = self._fixed[neighbours.FADE]
             self._fixed |= {neighbours.INDEX: self._memories.index, neighbours.WEIGHT: self._memories.weight}

@@ -19,6 +19,7 @@ import torch
 
 from meta import eras, q_network
 from meta.adapters import named
+from meta.adapters.maml import starting_at
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest
 from meta.policy import Policy
@@ -128,13 +129,14 @@ class SampledLearner:
         self.manifest = Manifest(
             Spec(
                 items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden,
-                item_ids=True, slate="independent", adapter=named(adapter).learns_as, steps=how.steps,
+                item_ids=True, slate="independent", adapter=named(adapter).learns_as, steps=how.steps, order=how.order,
                 history=how.history, discount=how.discount,
                 eras=how.eras and int(np.clip(LEVELS / (len(eras.HALF_LIVES) * log.items), 2, how.eras)),
             )
         )  # fmt: skip
         self._sampler = Sampler(log, likes, how.sampled)
-        start = initial(self.manifest.spec, likes, np.flatnonzero(likes >= min(how.least, likes.max())), rng)
+        often = np.flatnonzero(likes >= min(how.least, likes.max()))
+        start = starting_at(initial(self.manifest.spec, likes, often, rng), how.inner_rate)
         self._fixed, self._levels = popularity(log, users, self.manifest.spec), {}
         if self.manifest.spec.eras:
             start[eras.GAIN] = eras.init(replace(self.manifest.spec, items=1))[eras.GAIN]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from meta import q_network
+from meta.adapters.maml import starting_at
 from meta.experience import Episodes, ReplayMemory
 from meta.spec import Spec
 from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
@@ -43,7 +44,8 @@ class Settings:
         epsilon: first and last chance that a slate position is filled at random.
         explore: share of the iterations over which epsilon falls.
         temperatures: of Plackett-Luce exploration, in standard deviations of a request's scores, dealt out over users.
-        width, hidden, tower, steps: see `Spec`.
+        width, hidden, tower, steps, order: see `Spec`.
+        inner_rate: what the learnt rates of `maml` start from.
         history: most decisions of a user that adaptation sees.
     """
 
@@ -72,6 +74,8 @@ class Settings:
     hidden: int = 64
     tower: int = 0
     steps: int = 3
+    order: int = 2
+    inner_rate: float = 1.0
     history: int = 128
 
     def __post_init__(self) -> None:
@@ -101,7 +105,8 @@ class Learner:
     def __init__(self, spec: Spec, features: FloatArray, length: int, rng: np.random.Generator, how: Settings) -> None:
         self.spec, self.features, self._length = spec, torch.from_numpy(features), length
         self.memory: ReplayMemory[Episodes] = ReplayMemory(how.memory, how.priority)
-        self.params = {k: torch.tensor(v, requires_grad=True) for k, v in q_network.init(spec, rng).items()}
+        start = starting_at(q_network.init(spec, rng), how.inner_rate)
+        self.params = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
         self._target = {k: v.detach().clone() for k, v in self.params.items()}
         self._returns = Targets(how.discount, how.mix, how.n_steps, how.double)
         self._optimiser, self._schedule = _optimiser(self.params, how)

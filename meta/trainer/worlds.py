@@ -100,7 +100,8 @@ def train(
     catalogue = world.catalogue()
     spec = Spec(
         items=len(catalogue), features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, tower=how.tower,
-        slate="logit", adapter=ADAPTERS[adapter].learns_as, steps=how.steps, history=how.history, discount=how.discount,
+        slate="logit", adapter=ADAPTERS[adapter].learns_as, steps=how.steps, order=how.order,
+        history=how.history, discount=how.discount,
     )  # fmt: skip
     data = f"{world.name} {world.num_envs} {world.steps} {catalogue.fingerprint}"
     run = {"kind": "world", "data": data, "adapter": adapter, "seed": seed, "settings": asdict(how)}
