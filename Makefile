@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench bench-demo bench-coldstart peers-env bench-serve protos lock clean
+.PHONY: setup demo test check bench bench-demo bench-coldstart peers-env bench-serve bench-train protos lock clean
 
 setup: $(READY)
 
@@ -29,7 +29,7 @@ check: $(READY)  ## lint, types, import rules, protos
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-serve  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-serve bench-train  ## all benchmarks; each writes benchmarks/results/NAME.json
 
 bench-demo: $(READY)
 	$(BIN)/quickstudy bench demo
