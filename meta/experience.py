@@ -28,17 +28,24 @@ class World(Protocol):
     """K, items shown at each step."""
     np_random: np.random.Generator
     """All that a world draws from; between two episodes it is all of the world's state."""
+    context: int
+    """X, width of what is seen of the situation at each step; 0 where nothing is."""
 
     def catalogue(self) -> Catalogue:
         """All items of this world."""
 
     def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
-        """Meet new users; the observation has "candidates", int [B, C] catalogue rows, and "features" [B, C, F]."""
+        """Meet new users.
+
+        The observation has "candidates", int [B, C] catalogue rows, -1 where less is on offer (never less than K), and
+        their "features" [B, C, F]; where X is above 0 also "context", float [B, X].
+        """
 
     def step(self, actions: IntArray, /) -> tuple[Any, FloatArray, Any, Any, dict[str, Any]]:
         """Show the candidates at positions [B, K]: observation, reward [B], terminated [B], truncated [B], info.
 
-        info["choice"] is int [B], the chosen slate position or -1.
+        info["choice"] is int [B], the chosen slate position or -1; info["elapsed"], if there, is float [B], the time
+        that the step took, 1 by default.
         """
 
 
@@ -47,30 +54,35 @@ class Episodes:
     """What B users were offered, shown and chose in G steps each.
 
     Args:
-        offer: int32 [B, G, C], catalogue rows on offer.
+        offer: int32 [B, G + 1, C], catalogue rows on offer at each step and after the last, -1 where less was.
+        context: float32 [B, G + 1, X], what was seen of the situation then.
         slate: int32 [B, G, K], catalogue rows shown.
         choice: int8 [B, G], chosen slate position, -1 none.
         reward: float32 [B, G].
+        elapsed: float32 [B, G], time that each step took, 1 where steps are alike.
         terminated: bool [B], true where the episode ended by the world's law, false where it was cut.
     """
 
     offer: IntArray
+    context: FloatArray
     slate: IntArray
     choice: IntArray
     reward: FloatArray
+    elapsed: FloatArray
     terminated: BoolArray
 
     def __len__(self) -> int:
         return len(self.reward)
 
 
-def history(slate: IntArray, choice: IntArray, reward: FloatArray) -> Events:
+def history(slate: IntArray, choice: IntArray, reward: FloatArray, context: FloatArray | None = None) -> Events:
     """Return the histories that shown slates leave: one event a shown item, one group a slate.
 
     Args:
         slate: int [B, G, K], catalogue rows shown; G may be 0.
         choice: int [B, G], chosen slate position, -1 none.
         reward: float [B, G], given to the chosen event.
+        context: float [B, G, X], the situation of each decision; None: not seen.
     """
     users, decisions, size = slate.shape
     chosen = np.arange(size) == choice[..., None]
@@ -83,6 +95,7 @@ def history(slate: IntArray, choice: IntArray, reward: FloatArray) -> Events:
         mask=np.ones(flat, bool),
         length=np.full(users, decisions, np.int32),
         time_ms=np.zeros(flat, np.int64),
+        context=None if context is None else np.repeat(context, size, axis=1),
     )
 
 

@@ -70,6 +70,7 @@ class InterestExploration(VectorEnv[Observation, IntArray, Any]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]  # gymnasium declares it an instance attribute
     name = "interest_exploration"
+    context = 0
 
     def __init__(
         self,

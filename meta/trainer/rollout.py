@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from meta import q_network
 from meta.experience import Episodes, World, history
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.spec import Spec
-from meta.types import Array, FloatArray, IntArray
+from meta.types import Array, BoolArray, Context, Events, FloatArray, IntArray
 
 
 def meet(
@@ -33,45 +34,54 @@ def meet(
     table = q_network.items(params, spec, features)
     users, size = world.num_envs, world.slate_size
     offer = np.zeros((users, world.steps + 1, world.candidates), np.int32)
+    context = np.zeros((users, world.steps + 1, world.context), np.float32)
     slate = np.zeros((users, world.steps, size), np.int32)
     choice = np.full((users, world.steps), -1, np.int8)
     reward = np.zeros((users, world.steps), np.float32)
+    elapsed = np.ones((users, world.steps), np.float32)
     terminated = np.zeros(users, bool)
     warmth = np.resize(np.asarray(temperatures), users)
     observation, _ = world.reset()
-    offer[:, 0] = observation["candidates"]
+    offer[:, 0], context[:, 0] = observation["candidates"], observation.get("context", 0.0)
     for step in range(world.steps):
-        events = history(slate[:, :step], choice[:, :step], reward[:, :step])
-        rows = offer[:, step]
-        belief = q_network.believe(params, spec, table, events, events.length[:, None])
+        events = history(slate[:, :step], choice[:, :step], reward[:, :step], context[:, :step])
+        rows, valid = offer[:, step], offer[:, step] >= 0
+        request = requests(events, spec, context[:, step : step + 1])
+        belief = q_network.believe(params, spec, table, events, events.length[:, None], request)
         v, advantage = (x[:, 0] for x in values(params, belief, table, rows[:, None]))
-        scores = slate_scores(v, advantage, np.ones(rows.shape, bool), size)
+        scores = slate_scores(v, advantage, valid, size)
         noise = gumbel_noise(rng.integers(2**63, size=users).astype(np.uint64), rows)
-        shown, _ = plackett_luce(scores, np.ones(rows.shape, bool), warmth * scores.std(-1), noise, size)
-        shown = _mix_in_random(shown, rows.shape[1], epsilon, rng)
+        shown, _ = plackett_luce(scores, valid, warmth * np.where(valid, scores, 0.0).std(-1, where=valid), noise, size)
+        shown = _mix_in_random(shown, valid, epsilon, rng)
         slate[:, step] = np.take_along_axis(rows, shown, 1)
         observation, reward[:, step], terminated, _, info = world.step(shown)
-        choice[:, step] = info["choice"]
-        offer[:, step + 1] = observation["candidates"]
-    return Episodes(offer, slate, choice, reward, terminated)
+        choice[:, step], elapsed[:, step] = info["choice"], info.get("elapsed", 1.0)
+        offer[:, step + 1], context[:, step + 1] = observation["candidates"], observation.get("context", 0.0)
+    return Episodes(offer, context, slate, choice, reward, elapsed, terminated)
+
+
+def requests(events: Events, spec: Spec, seen: Array) -> Context:
+    """Requests of which nothing but the situation is seen, float [B, P, X], in numpy or torch."""
+    return replace(q_network.nothing_known(events, spec, seen.shape[1]), request=seen)
 
 
 def values(
     params: Mapping[str, Array], belief: q_network.Belief, table: q_network.ItemTable, rows: Array
 ) -> tuple[Array, Array]:
-    """Return choice logits and advantages [B, P, C] of the items in `rows` [B, P, C], in numpy or torch."""
+    """Return choice logits and advantages [B, P, C] of the items in `rows` [B, P, C]; those of row -1 say nothing."""
     return (
         q_network.choice_logits(belief, table.e_v[rows], table.b_v[rows]),
         q_network.advantages(params, belief, table.e_q[rows], table.b_q[rows]),
     )
 
 
-def _mix_in_random(shown: IntArray, candidates: int, epsilon: float, rng: np.random.Generator) -> IntArray:
-    """Replace each position [B, K] with chance epsilon by a random candidate that the slate does not hold yet."""
+def _mix_in_random(shown: IntArray, valid: BoolArray, epsilon: float, rng: np.random.Generator) -> IntArray:
+    """Replace each position [B, K] with chance epsilon by a random valid candidate that the slate does not hold yet."""
     users, size = shown.shape
-    spare = np.argsort(rng.random((users, candidates)), 1)
+    spare = np.argsort(rng.random(valid.shape), 1)
+    missing = ~np.take_along_axis(valid, spare, 1)
     for k in range(size):
-        held = (spare[:, :, None] == shown[:, None, :]).any(-1)
+        held = missing | (spare[:, :, None] == shown[:, None, :]).any(-1)
         fresh = np.take_along_axis(spare, held.argmin(1)[:, None], 1)[:, 0]
         swap = (rng.random(users) < epsilon) & ~held.all(1)
         shown[:, k] = np.where(swap, fresh, shown[:, k])

@@ -34,7 +34,8 @@ class Settings:
         clip: largest norm of the gradient.
         polyak: share of the online parameters in each move of the target's.
         td_weight: weight of the TD loss beside the choice loss.
-        discount: gamma a step, 0..1.
+        discount: gamma by `time_scale`, 0..1.
+        time_scale: the time that is discounted by gamma, in the world's unit; 1 a step where steps are alike.
         mix: lambda of the returns, 0..1.
         n_steps: rewards before a return is bootstrapped; 0 takes lambda-returns.
         double: whether the online network chooses the next slate that the target judges.
@@ -62,6 +63,7 @@ class Settings:
     polyak: float = 0.03
     td_weight: float = 0.5
     discount: float = 0.9
+    time_scale: float = 1.0
     mix: float = 0.8
     n_steps: int = 0
     double: bool = True
@@ -108,7 +110,7 @@ class Learner:
         start = starting_at(q_network.init(spec, rng), how.inner_rate)
         self.params = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
         self._target = {k: v.detach().clone() for k, v in self.params.items()}
-        self._returns = Targets(how.discount, how.mix, how.n_steps, how.double)
+        self._returns = Targets(how.discount, how.time_scale, how.mix, how.n_steps, how.double)
         self._optimiser, self._schedule = _optimiser(self.params, how)
         self._rng, self._how = rng, how
 
@@ -138,12 +140,13 @@ class Learner:
         with torch.no_grad():
             for name, value in self._target.items():
                 value.lerp_(self.params[name], how.polyak)
-        self.memory.learn(drawn.place, found.surprise.numpy())
+        if how.priority:
+            self.memory.learn(drawn.place, found.surprise.numpy())
         return found.choice.item(), found.td.item()
 
     def snapshot(self) -> Snapshot:
         """All that a learner of the same settings needs to go on from here."""
-        names = list(self.params)
+        names = sorted(self.params, key=_multiple)  # the optimiser's order
         arrays = numbers(self.params, "online") | numbers(self._target, "target") | moments(self._optimiser, names)
         arrays |= {f"memory.{name}": value for name, value in self.memory.state().items()}
         rates = [group["lr"] for group in self._optimiser.param_groups]
@@ -153,7 +156,7 @@ class Learner:
         """Go on from a snapshot of such a learner."""
         put_back(self.params, snapshot.arrays, "online")
         put_back(self._target, snapshot.arrays, "target")
-        put_moments_back(self._optimiser, list(self.params), snapshot.arrays)
+        put_moments_back(self._optimiser, sorted(self.params, key=_multiple), snapshot.arrays)
         of = {name.removeprefix("memory."): x for name, x in snapshot.arrays.items() if name.startswith("memory.")}
         self.memory.resume(Episodes, of)
         self._schedule.last_epoch = snapshot.facts["steps"]
@@ -188,11 +191,16 @@ def descend(loss: torch.Tensor, params: Tensors, optimiser: torch.optim.Optimize
     optimiser.step()
 
 
+def _multiple(name: str) -> float:
+    """Of the step size, for the parameter of this name."""
+    return next((multiple for start, multiple in FASTER.items() if name.startswith(start)), 1.0)
+
+
 def _optimiser(params: Tensors, how: Settings) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
     """Return Adam with the step sizes of `FASTER`, and its warm-up and cosine."""
+    multiples = sorted({_multiple(name) for name in params})
     groups = [
-        {"params": [v], "lr": how.rate * next((m for start, m in FASTER.items() if k.startswith(start)), 1.0)}
-        for k, v in params.items()
+        {"params": [params[name] for name in params if _multiple(name) == m], "lr": m * how.rate} for m in multiples
     ]
     optimiser = torch.optim.Adam(groups, foreach=True)
     total = how.iterations * how.updates

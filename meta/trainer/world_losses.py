@@ -12,8 +12,8 @@ from meta.arrays import top
 from meta.experience import Episodes, history
 from meta.ranking import slate_scores
 from meta.spec import Spec
-from meta.td import huber, lambda_returns, n_step_returns, slate_q
-from meta.trainer.rollout import values
+from meta.td import elapsed_discount, huber, lambda_returns, n_step_returns, slate_q
+from meta.trainer.rollout import requests, values
 from meta.types import Events
 
 Tensors = dict[str, torch.Tensor]
@@ -24,13 +24,15 @@ class Targets:
     """How a return is made.
 
     Args:
-        discount: gamma a step, 0..1.
+        discount: gamma by `time_scale`, 0..1.
+        time_scale: the time that is discounted by gamma, in the world's unit; 1 a step where steps are alike.
         mix: lambda of the returns, 0..1.
         steps: rewards before a return is bootstrapped; 0 takes lambda-returns.
         double: whether the online network chooses the next slate that the target judges.
     """
 
     discount: float = 0.9
+    time_scale: float = 1.0
     mix: float = 0.8
     steps: int = 0
     double: bool = True
@@ -61,7 +63,9 @@ class Block:
         slate: int [B, P, K], what was shown.
         choice: int [B, P], chosen position, -1 none.
         reward: float [B, P].
-        next_offer: int [B, P, C], what was on offer after each step.
+        context: float [B, P + 1, X], what was seen of the situation before each step of the block, and after its last.
+        next_offer: int [B, P, C], what was on offer after each step, -1 where less was.
+        elapsed: float [B, P], time that each step took.
         ended: bool [B, P], whether the episode terminated with the step.
     """
 
@@ -70,7 +74,9 @@ class Block:
     slate: torch.Tensor
     choice: torch.Tensor
     reward: torch.Tensor
+    context: torch.Tensor
     next_offer: torch.Tensor
+    elapsed: torch.Tensor
     ended: torch.Tensor
 
     @classmethod
@@ -78,7 +84,9 @@ class Block:
         """The `length` steps from `start` on, or as many as there are."""
         steps = episodes.reward.shape[1]
         end = min(start + length, steps)
-        past = history(episodes.slate[:, :end], episodes.choice[:, :end], episodes.reward[:, :end])
+        past = history(
+            episodes.slate[:, :end], episodes.choice[:, :end], episodes.reward[:, :end], episodes.context[:, :end]
+        )
         ended = torch.zeros(len(episodes), end - start, dtype=torch.bool)
         if end == steps:
             ended[:, -1] = torch.from_numpy(episodes.terminated)
@@ -88,7 +96,9 @@ class Block:
             torch.from_numpy(episodes.slate[:, start:end]).long(),
             torch.from_numpy(episodes.choice[:, start:end]).long(),
             torch.from_numpy(episodes.reward[:, start:end]),
+            torch.from_numpy(episodes.context[:, start : end + 1]),
             torch.from_numpy(episodes.offer[:, start + 1 : end + 1]).long(),
+            torch.from_numpy(episodes.elapsed[:, start:end]),
             ended,
         )
 
@@ -116,13 +126,17 @@ def losses(
             al. 2019, eq. 3; ours sums the TD loss too); empty: the last copy's alone.
     """
     table = q_network.items(params, spec, features)
-    belief = q_network.believe(params, spec, table, block.events, block.prefix)
+    request = requests(block.events, spec, block.context)
+    belief = q_network.believe(params, spec, table, block.events, block.prefix, request)
     y = returns(params, target, spec, features, table, _prefixes(belief, slice(1, None)), block, how)
     weight = torch.ones(len(y)) if weight is None else weight
     found = [_losses(params, table, _prefixes(belief, slice(-1)), block, y, weight)]
     share = [1.0] if not by_step else [by_step[-1]]
     for steps, part in enumerate(by_step[:-1], 1):
-        early = q_network.believe(params, replace(spec, steps=steps), table, block.events, block.prefix[:, :-1])
+        request = requests(block.events, spec, block.context[:, :-1])
+        early = q_network.believe(
+            params, replace(spec, steps=steps), table, block.events, block.prefix[:, :-1], request
+        )
         found.append(_losses(params, table, early, block, y, weight))
         share.append(part)
     return Losses(
@@ -168,12 +182,13 @@ def returns(
         after: beliefs [B, P] of the online network after each step.
     """
     judge = q_network.items(target, spec, features)
-    belief = q_network.believe(target, spec, judge, block.events, block.prefix[:, 1:])
+    request = requests(block.events, spec, block.context[:, 1:])
+    belief = q_network.believe(target, spec, judge, block.events, block.prefix[:, 1:], request)
     offer, size = block.next_offer, block.slate.shape[-1]
     v, advantage = values(params, after, table, offer) if how.double else values(target, belief, judge, offer)
-    best = top(slate_scores(v, advantage, torch.ones_like(offer, dtype=torch.bool), size), size)
+    best = top(slate_scores(v, advantage, offer >= 0, size), size)
     next_value = slate_q(belief.value, *values(target, belief, judge, offer.gather(-1, best)))
-    discount = how.discount * (~block.ended).to(next_value.dtype)
+    discount = elapsed_discount(how.discount, block.elapsed, how.time_scale) * (~block.ended)
     if how.steps:
         whole: torch.Tensor = n_step_returns(block.reward, discount, next_value, block.ended, how.steps)
         return whole

@@ -100,7 +100,7 @@ def train(
     catalogue = world.catalogue()
     spec = Spec(
         items=len(catalogue), features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, tower=how.tower,
-        slate="logit", adapter=ADAPTERS[adapter].learns_as, steps=how.steps, order=how.order,
+        slate="logit", adapter=ADAPTERS[adapter].learns_as, context=world.context, steps=how.steps, order=how.order,
         history=how.history, discount=how.discount,
     )  # fmt: skip
     data = f"{world.name} {world.num_envs} {world.steps} {catalogue.fingerprint}"

@@ -11,9 +11,11 @@ def episodes(rewards: list[float]) -> Episodes:
     n = len(rewards)
     return Episodes(
         offer=np.zeros((n, 2, 3), np.int32),
+        context=np.zeros((n, 2, 0), np.float32),
         slate=np.zeros((n, 1, 2), np.int32),
         choice=np.zeros((n, 1), np.int8),
         reward=np.asarray(rewards, np.float32)[:, None],
+        elapsed=np.ones((n, 1), np.float32),
         terminated=np.ones(n, bool),
     )
 
@@ -65,8 +67,8 @@ def test_bad_use_is_refused_in_words() -> None:
     memory: ReplayMemory[Episodes] = ReplayMemory(2)
     memory.add(episodes([1.0]))
     longer = Episodes(
-        np.zeros((1, 3, 3), np.int32), np.zeros((1, 2, 2), np.int32), np.zeros((1, 2), np.int8),
-        np.zeros((1, 2), np.float32), np.ones(1, bool),
+        np.zeros((1, 3, 3), np.int32), np.zeros((1, 3, 0), np.float32), np.zeros((1, 2, 2), np.int32),
+        np.zeros((1, 2), np.int8), np.zeros((1, 2), np.float32), np.ones((1, 2), np.float32), np.ones(1, bool),
     )  # fmt: skip
     with pytest.raises(ValueError, match="offer must have shape"):
         memory.add(longer)

@@ -28,7 +28,8 @@ def episode(rewards: list[float], choice: int, terminated: bool) -> Episodes:
     steps = len(rewards)
     offer = np.array([[[0, 1]] + [[2, 3]] * steps], np.int32)
     return Episodes(
-        offer, np.zeros((1, steps, 1), np.int32), np.full((1, steps), choice, np.int8), np.array([rewards], np.float32),
+        offer, np.zeros((1, steps + 1, 0), np.float32), np.zeros((1, steps, 1), np.int32),
+        np.full((1, steps), choice, np.int8), np.array([rewards], np.float32), np.ones((1, steps), np.float32),
         np.array([terminated]),
     )  # fmt: skip
 
@@ -97,7 +98,8 @@ def random_episodes(rng: np.random.Generator, users: int = 6, steps: int = 5) ->
     offer = rng.integers(0, worlds_of_numbers.ITEMS, (users, steps + 1, 4)).astype(np.int32)
     choice = rng.integers(-1, 2, (users, steps)).astype(np.int8)
     reward = (choice >= 0).astype(np.float32)
-    return Episodes(offer, offer[:, :-1, :2], choice, reward, np.zeros(users, bool))
+    nothing, alike = np.zeros((users, steps + 1, 0), np.float32), np.ones((users, steps), np.float32)
+    return Episodes(offer, nothing, offer[:, :-1, :2], choice, reward, alike, np.zeros(users, bool))
 
 
 def test_a_multi_step_loss_weighs_what_each_inner_step_reached() -> None:
