@@ -39,7 +39,7 @@ def changed(change: Callable[[tuple[str, str, object, object]], tuple[str, str, 
     return [change(row) for row in events()]
 
 
-def train(folder: Path, log: Rows, items: str, **settings: object) -> tuple[int, str]:
+def train(folder: Path, log: Rows, items: str, *options: str, **settings: object) -> tuple[int, str]:
     """The real command on files: exit code, and the last line it prints."""
     (folder / "log.csv").write_text(
         "user_id,item_id,reward,timestamp\n" + "".join(",".join(map(str, row)) + "\n" for row in log)
@@ -48,7 +48,7 @@ def train(folder: Path, log: Rows, items: str, **settings: object) -> tuple[int,
     (folder / "settings.json").write_text(json.dumps(BRIEF | settings))
     files = ("--interactions", "log.csv", "--items", "items.csv", "--settings", "settings.json")
     arguments = [str(folder / x) if x.endswith(("csv", "json")) else x for x in files]
-    done = CliRunner().invoke(app, ["train", *arguments, "--out", str(folder / "p")], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["train", *arguments, "--out", str(folder / "p"), *options], catch_exceptions=False)
     return done.exit_code, done.output.strip().splitlines()[-1]
 
 
@@ -122,3 +122,24 @@ def test_a_category_nobody_knew_ranks_by_what_is_known(tmp_path: Path) -> None:
     catalogue = load(tmp_path / "p").catalogue
     row = catalogue.encode({"kind": ["never seen"], "x": [None]}, 1)
     assert 0.0 == np.abs(row).sum()
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "words"),
+    [
+        ((), {"magic": 1}, "setting 'magic' is unknown; there are"),
+        ((), {"rate": -1}, "setting rate must be a number in 1e-08..1, got -1"),
+        (("--adapter", "magic"), {}, "adapter must be one of frozen, session, "),
+        (("--minutes", "0"), {}, "minutes must be above 0, got 0"),
+        (("--resume",), {}, "p.training is no training state, or damaged"),
+    ],
+)
+def test_options_that_cannot_be_followed_are_refused_in_one_line(
+    tmp_path: Path, options: tuple[str, ...], settings: dict[str, object], words: str
+) -> None:
+    """Exit code 2, nothing learnt, nothing saved."""
+    (tmp_path / "p.training").write_text("another program's file")
+    code, line = train(tmp_path, events(), FEATURES, *options, **settings)
+    assert 2 == code, line
+    assert words in line
+    assert not (tmp_path / "p").exists()
