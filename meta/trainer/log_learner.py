@@ -17,7 +17,7 @@ from meta.policy import Policy
 from meta.spec import Spec
 from meta.tasks import Sequences
 from meta.trainer.log_batches import Memories, draw
-from meta.trainer.log_losses import Tensors, initial, losses
+from meta.trainer.log_losses import Tensors, discounts, initial, losses
 from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
 from meta.types import FloatArray, IntArray
 
@@ -42,6 +42,7 @@ class Settings:
         power: a user counts as (number of later likes) ^ power.
         td_weight: weight of the TD loss.
         discount: gamma by event.
+        days: the days that gamma discounts, where time counts instead of events; 0 discounts every event alike.
         polyak: share of the online parameters in each move of the target's.
         judge_every: steps between looks at the validation users.
         patience: looks without improvement until the stop.
@@ -75,6 +76,7 @@ class Settings:
     power: float = 1.0
     td_weight: float = 0.03
     discount: float = 0.8
+    days: float = 0.0
     polyak: float = 0.03
     judge_every: int = 25
     patience: int = 5
@@ -166,7 +168,7 @@ class Learner:
             rows,
             batch,
             how.power,
-            how.discount,
+            discounts(batch.now_ms, how.discount, how.days),
         )
         self.loss, self.td_loss = loss.item(), td_loss.item()
         factor = schedule(self.iteration, how)

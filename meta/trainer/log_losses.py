@@ -9,11 +9,12 @@ import torch
 
 from meta import eras, neighbours, q_network
 from meta.spec import Spec
-from meta.td import conservatism, double_q_target, huber
+from meta.td import conservatism, double_q_target, elapsed_discount, huber
 from meta.trainer.log_batches import Batch
 from meta.types import FloatArray, IntArray
 
 Tensors = dict[str, torch.Tensor]
+DAY_MS = 86_400_000
 
 
 def initial(spec: Spec, likes: FloatArray, actions: IntArray, rng: np.random.Generator) -> dict[str, FloatArray]:
@@ -49,7 +50,7 @@ def losses(
     actions: torch.Tensor,
     batch: Batch,
     power: float,
-    discount: float,
+    discount: torch.Tensor | float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the cross-entropy of all later likes, nats, and the Huber loss of Q at each first prefix's next event.
 
@@ -61,7 +62,7 @@ def losses(
         actions: int [A], rows of the items that are ranked.
         batch: what was drawn.
         power: a user counts as (number of later likes) ^ power.
-        discount: gamma by event.
+        discount: gamma of each first prefix's next event, float [B] or one for all, see `discounts`.
     """
     value, advantage = evaluate(params, spec, features, actions, batch)
     open_ = torch.from_numpy(batch.open)
@@ -77,9 +78,24 @@ def losses(
         then, judged = evaluate(target, spec, features, actions, batch, slice(-1, None))
         next_target = then + target["advantage.log_scale"].exp() * judged[:, -1]
         reward = torch.from_numpy(batch.reward)
-        y = double_q_target(reward, torch.full_like(reward, discount), next_online, next_target, open_[:, -1])
+        y = double_q_target(reward, torch.zeros_like(reward) + discount, next_online, next_target, open_[:, -1])
     known = (action >= 0).to(q.dtype)
     return loss, (known * huber(q - y)).sum() / known.sum().clamp(min=1.0)
+
+
+def discounts(now_ms: IntArray, discount: float, days: float) -> torch.Tensor:
+    """Discounts, float [B], of the step from each first prefix to the state after its next event.
+
+    Args:
+        now_ms: int [B, P + 1], time of the event that follows each prefix, the first one's next state last.
+        discount: gamma, 0..1.
+        days: the days that are discounted by gamma; 0 discounts every event alike.
+    """
+    if not days:
+        return torch.full((len(now_ms),), discount)
+    elapsed = torch.from_numpy((now_ms[:, -1] - now_ms[:, 0]) / DAY_MS).float()
+    between: torch.Tensor = elapsed_discount(discount, elapsed, days)
+    return between
 
 
 def evaluate(

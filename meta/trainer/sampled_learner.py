@@ -28,7 +28,7 @@ from meta.tasks import Sequences
 from meta.td import huber
 from meta.trainer.item_rows import ItemRows, Tensors, positions
 from meta.trainer.log_learner import Settings, check_finite, optimiser, schedule
-from meta.trainer.log_losses import initial
+from meta.trainer.log_losses import discounts, initial
 from meta.trainer.sampled_batches import Sample, Sampler
 from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
 from meta.types import FloatArray, IntArray
@@ -40,7 +40,13 @@ TABLES = ("item.v.id", "item.v.id_bias", "item.q.id", "item.q.id_bias")
 
 
 def losses(
-    params: Tensors, target: Tensors, spec: Spec, features: torch.Tensor, sample: Sample, power: float, discount: float
+    params: Tensors,
+    target: Tensors,
+    spec: Spec,
+    features: torch.Tensor,
+    sample: Sample,
+    power: float,
+    discount: torch.Tensor | float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the estimated cross-entropy of later likes, nats, and the Huber loss of Q at first prefixes' next events.
 
@@ -50,7 +56,7 @@ def losses(
         features: float [R, F], of the items in play.
         sample: what was drawn.
         power: a user counts as (number of later likes) ^ power.
-        discount: gamma by event; the next state's best action is sought among the candidates.
+        discount: as in `log_losses.losses`; the next state's best action is sought among the candidates.
     """
     wanted, candidate = torch.from_numpy(sample.target), torch.from_numpy(sample.candidate)
     table = q_network.items(params, spec, features)
@@ -173,7 +179,13 @@ class SampledLearner:
             levels[eras.START] = torch.from_numpy(self._fixed[eras.START])
         dropped, target = dropped | levels, self._average | self._items.averaged(rows) | levels
         loss, td_loss = losses(
-            dropped, target, self.manifest.spec, self._features[rows], sample, how.power, how.discount
+            dropped,
+            target,
+            self.manifest.spec,
+            self._features[rows],
+            sample,
+            how.power,
+            discounts(sample.now_ms, how.discount, how.days),
         )
         self.loss, self.td_loss = loss.item(), td_loss.item()
         self._optimiser.zero_grad()

@@ -16,7 +16,7 @@ from meta.tasks import Sequences, sequences, split_users  # noqa: E402
 from meta.trainer import logs  # noqa: E402
 from meta.trainer.log_batches import Memories, draw  # noqa: E402
 from meta.trainer.log_learner import Learner, Settings, schedule  # noqa: E402
-from meta.trainer.log_losses import initial, losses  # noqa: E402
+from meta.trainer.log_losses import discounts, initial, losses  # noqa: E402
 from tests.meta.tastes import SMALL, tastes  # noqa: E402
 
 
@@ -89,6 +89,14 @@ def test_a_network_without_opinion_has_the_entropy_of_a_uniform_draw() -> None:
     expected = np.average(np.log(60 - batch.prefix[:, 0]), weights=batch.weight[:, 0])
     assert expected == pytest.approx(loss.item(), rel=1e-5)
     assert 0.5 * batch.reward.mean() == pytest.approx(td_loss.item())
+
+
+def test_gamma_counts_days_or_events() -> None:
+    """Gamma .25 in two days is .5 after one day and 1 at once; where no days are named, every event counts alike."""
+    day = 86_400_000
+    now = np.array([[5 * day, 9 * day, 6 * day], [5 * day, 9 * day, 5 * day]])
+    np.testing.assert_allclose([0.5, 1.0], discounts(now, 0.25, 2.0))
+    np.testing.assert_allclose([0.25, 0.25], discounts(now, 0.25, 0.0))
 
 
 def test_training_starts_at_popularity_and_learns_tastes(tmp_path: Path) -> None:
