@@ -175,7 +175,7 @@ def coldstart(
     items: Items = None,
     users: Users = None,
     movielens: MovieLens = None,
-    peers: Annotated[bool, typer.Option(help="Tuned EASE, iALS and item-kNN beside it (extra `bench`).")] = False,
+    peers: Annotated[bool, typer.Option(help="Every tuned peer beside it (extra `bench`).")] = False,
     json_file: Json = None,
     png: Picture = None,
 ) -> None:
@@ -264,6 +264,7 @@ def bench_serve(policy: Policy) -> None:
 def bench_coldstart(
     interactions: Interactions = None,
     items: Items = None,
+    users: Users = None,
     movielens: MovieLens = None,
     folds: Annotated[int, typer.Option(help="User splits; every user is judged once.", min=2)] = 6,
     seed: Annotated[int, typer.Option(help="Deals the users out.", min=0)] = 601,
@@ -278,7 +279,7 @@ def bench_coldstart(
 
         path = out or RESULTS / "coldstart.json"
         chosen = () if adapters == "all" else adapters.split(",")
-        source = measure.Source(movielens, interactions, items)
+        source = measure.Source(movielens, interactions, items, users)
         result = measure.run(source, path, seed=seed, folds=folds, adapters=chosen, tell=typer.echo)
         show_table(f"NDCG@10 of {result['users']} users never seen, by events", result["rows"])
         show_table("beside it", result["beside"])
@@ -314,6 +315,22 @@ def bench_train(movielens: Annotated[Path, typer.Option(help="A MovieLens folder
         result = measure.run(movielens)
         measure.draw(result, RESULTS / "train.png")
         show_table("CPU milliseconds a step", result["rows"])
+        show_claims(result)
+
+
+@bench.command("coat")
+def bench_coat(
+    coat: Annotated[Path, typer.Option(help="A folder of Coat: train.ascii, test.ascii and features.")],
+    seed: Annotated[int, typer.Option(help="Deals the users out.", min=0)] = 601,
+    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
+) -> None:
+    """Rewards of randomly drawn items, predicted from ratings of items that users picked."""
+    with clear_errors():
+        from benchmarks import coat as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(coat, out or RESULTS / "coat.json", seed=seed, tell=typer.echo)
+        show_table(f"NDCG@10 of {result['users']} users never seen, by ratings", result["rows"])
         show_claims(result)
 
 

@@ -45,11 +45,12 @@ PEERS = "peers"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a log is read from: a MovieLens folder, or interactions with items."""
+    """Where a log is read from: a MovieLens folder, or interactions with items and, where they are known, users."""
 
     movielens: Path | None = None
     interactions: Path | None = None
     items: Path | None = None
+    users: Path | None = None
 
     def read(self) -> tuple[Interactions, Catalogue]:
         """The log and its items; DataError with one clear sentence."""
@@ -57,7 +58,7 @@ class Source:
             return read_movielens(self.movielens)
         if self.interactions is None or self.items is None:
             raise DataError("a log is given by --movielens, or by --interactions and --items")
-        return read(self.interactions, self.items)
+        return read(self.interactions, self.items, self.users)
 
     def command(self) -> str:
         """The options that name it."""

@@ -31,7 +31,7 @@ Tensors = dict[str, torch.Tensor]
 LAYERS = ("w1", "b1", "w2", "b2", "w3", "b3")
 
 
-def melu(group: Group, inner_rate: float, inner_steps: int) -> Scorer:
+def melu(group: Group, inner_rate: float, inner_steps: int, least: int = LEAST) -> Scorer:
     """Score by the reward that the network predicts once its decision layers have seen the support.
 
     Items that hardly anybody liked come last, as in our own policy: what is said of them rests on their features alone.
@@ -40,9 +40,10 @@ def melu(group: Group, inner_rate: float, inner_steps: int) -> Scorer:
         group: who is learnt from.
         inner_rate: step size on the support.
         inner_steps: steps on the support.
+        least: likes that an item needs not to come last; 0 where rewards are what is wanted.
     """
     features = torch.from_numpy(group.catalogue.features)
-    rare = np.flatnonzero(group.log.positives(group.users) < LEAST)
+    rare = np.flatnonzero(group.log.positives(group.users) < least)
     params = _learn(group, features, inner_rate, inner_steps)
 
     def score(events: Events, context: Context) -> FloatArray:
@@ -57,7 +58,7 @@ def melu(group: Group, inner_rate: float, inner_steps: int) -> Scorer:
             with torch.no_grad():
                 done.append(decide(fast, user, items[None]).numpy())
         scores = np.concatenate(done)
-        scores[:, rare] = scores.min() - 1.0
+        scores[:, rare] = scores.min() - 1.0  # no row where least is 0
         return scores
 
     return score
@@ -93,7 +94,7 @@ def adapt(params: Tensors, user: torch.Tensor, items: torch.Tensor, events: Even
 
 def _learn(group: Group, features: torch.Tensor, inner_rate: float, inner_steps: int) -> Tensors:
     log, rng = group.log, np.random.default_rng(0)
-    params = _initial(log.items, features.shape[1], 0)
+    params = _initial(log.items, features.shape[1], group.attributes.shape[1])
     optimiser = torch.optim.AdamW(params.values(), RATE, weight_decay=DECAY)
     users = group.users[log.lengths[group.users] >= 2]
     for _ in range(ITERATIONS):
@@ -103,7 +104,7 @@ def _learn(group: Group, features: torch.Tensor, inner_rate: float, inner_steps:
         support = windows(log, start, start + size, SUPPORT)
         query = windows(log, start + size, log.offsets[chosen + 1], QUERY)
         items = _items(params, features)
-        user = _user(params, np.zeros((BATCH, 0), np.float32))
+        user = _user(params, group.attributes[chosen])
         fast = adapt(params, user, items[np.maximum(support.item, 0)], support, inner_rate, inner_steps)
         mask = torch.as_tensor(query.mask).float()
         error = mask * (decide(fast, user, items[np.maximum(query.item, 0)]) - torch.as_tensor(query.reward)) ** 2

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from meta.neighbours import MET, recall, regress, strengths
 from meta.tasks import Sequences, windows
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Batch:
         open: bool [B, P + 1, A], actions that the user had not met by then.
         recalled: float32 [B, P + 1, A], the unweighted co-occurrence memory of each prefix.
         evidence: float32 [B, P + 1], what the events in each prefix count in the memory.
-        now_ms: int64 [B, P + 1], time of the event that follows each prefix, of the last one where none does.
+        known: of the requests after each prefix, [B, P + 1]: as the event that follows it was, or the last one.
         action: int [B], place of the event after the first prefix among the actions, -1 where it is none.
         reward: float32 [B], its reward.
     """
@@ -36,7 +36,7 @@ class Batch:
     open: npt.NDArray[np.bool_]
     recalled: npt.NDArray[np.float32]
     evidence: npt.NDArray[np.float32]
-    now_ms: npt.NDArray[np.int64]
+    known: Context
     action: IntArray
     reward: npt.NDArray[np.float32]
 
@@ -152,7 +152,7 @@ def draw(
         open_,
         recalled,
         strength.sum(-1).astype(np.float32),
-        log.time_ms[np.minimum(start[:, None] + prefix, log.offsets[users + 1][:, None] - 1)],
+        log.known(users, np.minimum(start[:, None] + prefix, log.offsets[users + 1][:, None] - 1)),
         np.where(action < len(actions), action, -1),
         log.reward[next_event],
     )

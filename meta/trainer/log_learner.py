@@ -14,7 +14,7 @@ from meta.adapters.maml import starting_at
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest
 from meta.policy import Policy
-from meta.spec import Spec
+from meta.spec import Slate, Spec
 from meta.tasks import Sequences
 from meta.trainer.log_batches import Memories, draw
 from meta.trainer.log_losses import Tensors, discounts, initial, losses
@@ -48,7 +48,7 @@ class Settings:
         patience: looks without improvement until the stop.
         earliest: share of the iterations before which there is no stop: one look at few users is noise.
         least: an item of fewer likes has no embedding of its own and ranks last.
-        width, hidden, steps, order, history: see `Spec`.
+        width, hidden, steps, order, history, slate: see `Spec`.
         inner_rate: what the learnt rates of `maml` start from.
         neighbours: kept neighbours of an item in the memory.
         penalty: of the memory's regression; the first, unless validation users prefer another.
@@ -88,6 +88,7 @@ class Settings:
     order: int = 2
     inner_rate: float = 1.0
     history: int = 64
+    slate: Slate = "independent"
     neighbours: int = 100
     penalty: tuple[float, ...] = (400.0,)
     met: tuple[float, ...] = (0.5, 0.0)
@@ -117,9 +118,9 @@ class Learner:
         self._actions = np.flatnonzero(likes >= min(how.least, likes.max()))
         spec = Spec(
             items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, item_ids=True,
-            slate="independent", adapter=named(adapter).learns_as, steps=how.steps, order=how.order,
-            history=how.history,
-            neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount, eras=how.eras,
+            slate=how.slate, adapter=named(adapter).learns_as, steps=how.steps, order=how.order,
+            history=how.history, neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount,
+            eras=how.eras, attributes=0 if log.attributes is None else log.attributes.shape[1],
         )  # fmt: skip
         self.manifest = Manifest(spec)
         self._memories = (

@@ -11,7 +11,7 @@ from meta import eras, neighbours, q_network
 from meta.spec import Spec
 from meta.td import conservatism, double_q_target, elapsed_discount, huber
 from meta.trainer.log_batches import Batch
-from meta.types import FloatArray, IntArray
+from meta.types import Context, FloatArray, IntArray
 
 Tensors = dict[str, torch.Tensor]
 DAY_MS = 86_400_000
@@ -109,12 +109,14 @@ def evaluate(
     """Return V(s) [B, P] and the unscaled advantages [B, P, A] of some prefixes of a batch."""
     table = q_network.items(params, spec, features)
     events = batch.events.map(lambda x: torch.from_numpy(np.ascontiguousarray(x)))
-    belief = q_network.believe(params, spec, table, events, torch.from_numpy(batch.prefix[:, some]))
+    known = batch.known
+    context = Context(known.attributes, known.request[:, some], known.now_ms[:, some]).map(torch.from_numpy)
+    belief = q_network.believe(params, spec, table, events, torch.from_numpy(batch.prefix[:, some]), context)
     advantage = belief.taste_q @ table.e_q[actions].T + table.b_q[actions]
     if spec.neighbours:
         fade = neighbours.fade(params, torch.from_numpy(batch.evidence[:, some]))
         advantage = advantage + fade[..., None] * torch.from_numpy(batch.recalled[:, some])
     if spec.eras:
-        era = torch.from_numpy(eras.place(params, batch.now_ms[:, some]))
+        era = torch.from_numpy(eras.place(params, known.now_ms[:, some]))
         advantage = advantage + eras.term(params, params[eras.LEVEL][era], params[eras.EVER], era > 0)
     return belief.value, advantage

@@ -1,6 +1,7 @@
 """Meta-training from logs: what a batch holds, whose likes a memory knows, and that learning learns."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
 from meta import eras  # noqa: E402  # after the skip
 from meta.coldstart import by_policy, by_scores, curve, queries  # noqa: E402
+from meta.columns import Encoded  # noqa: E402
 from meta.dataset import DataError  # noqa: E402
 from meta.policy import Policy  # noqa: E402
 from meta.tasks import Sequences, sequences, split_users  # noqa: E402
@@ -43,7 +45,7 @@ def test_a_batch_splits_past_from_future() -> None:
         assert 1.0 == pytest.approx(batch.liked[0, p].sum())
         assert list(range(n, 5)) == np.flatnonzero(batch.open[0, p]).tolist()
         assert [0.0, 1.0, 2.0, pytest.approx(2 + 0.5 * 8 / 11)][n] == batch.evidence[0, p]
-        assert [10, 20, 30, 40][n] == batch.now_ms[0, p]
+        assert [10, 20, 30, 40][n] == batch.known.now_ms[0, p]
 
 
 def test_the_last_prefix_is_the_next_state() -> None:
@@ -114,6 +116,38 @@ def test_training_starts_at_popularity_and_learns_tastes(tmp_path: Path) -> None
     assert [m.iteration for m in metrics] == list(range(1, len(metrics) + 1))
     assert metrics[-1].iteration == metrics[-1].iterations
     assert (log.fingerprint, 64) == tuple(policy.manifest.trained_on[key] for key in ("fingerprint", "users"))
+
+
+def test_what_is_known_of_a_user_moves_the_prior(tmp_path: Path) -> None:
+    """Where an attribute tells the taste, nobody's first event has to be waited for."""
+    log, catalogue = tastes()
+    told = Encoded.fit({"taste": ["first", "second"] * 40}, 80)
+    for _ in logs.train(replace(log, attributes=told), catalogue, tmp_path, seed=0, settings=replace(SMALL, rate=0.02)):
+        pass
+    policy = Policy.load(tmp_path)
+    asked = queries(sequences(replace(log, attributes=told), 60), split_users(80, 0, SMALL.validation).test)
+    shown = by_policy(policy)(*asked.after(0), asked.events.item)[:, :10]
+    right = (shown < 30) == (asked.users % 2 == 0)[:, None]
+    assert right.mean() > 0.9
+
+
+def test_graded_rewards_are_what_q_predicts(tmp_path: Path) -> None:
+    """With a discount of 0, Q of an item that earns everybody .75 is .75, and .25 where it earns .25."""
+    log, catalogue = tastes()
+    graded = replace(log, reward=np.where(log.item < 30, 0.75, 0.25).astype(np.float32))
+    how = replace(
+        SMALL, slate="graded", discount=0.0, td_weight=100.0, eras=0, iterations=200, judge_every=200, rate=0.03
+    )
+    for _ in logs.train(graded, catalogue, tmp_path, seed=0, settings=how):
+        pass
+    policy = Policy.load(tmp_path)
+    events, context = queries(sequences(graded, 60), np.arange(4)).after(3)
+    ranking = policy.rank(
+        policy.adapt(events).copy, events, None, slate_size=np.full(4, 60), temperature=np.zeros(4),
+        seed=np.zeros(4, np.uint64), context=context,
+    )  # fmt: skip
+    expected = np.where(ranking.row < 30, 0.75, 0.25)
+    assert np.abs(ranking.q_value - expected).mean() < 0.05
 
 
 def test_the_same_seed_trains_the_same_policy(tmp_path: Path) -> None:
