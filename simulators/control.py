@@ -90,6 +90,7 @@ class CartPoles(Tasks):
 
     name = "cartpole"
     scale = np.array([TRACK, 2.0, TILT, 2.0], np.float32)
+    worth = 20.0
 
     def __init__(
         self,

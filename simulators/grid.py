@@ -43,7 +43,8 @@ class Grids(Tasks):
     whoever remembers where it was goes straight there.
 
     ## Action Space
-    `Discrete(4)` a task: 0 up, 1 right, 2 down, 3 left. A step into a wall leaves the agent where it is.
+    `Discrete(4)` a task: 0 up, 1 right, 2 down, 3 left; with chance `slip` the agent goes anywhere instead. A step
+    into a wall leaves it where it is.
 
     ## Observation Space
     `Box(2 * size + 8)` float32 a task:
@@ -68,6 +69,7 @@ class Grids(Tasks):
     * `steps`: longest episode (steps).
     * `size`: rows and columns of a maze (cells).
     * `walls`: chance that a cell is a wall (0..0.4).
+    * `slip`: chance that a step goes in a random direction (0..1).
     * `mazes`: play these tasks instead of drawing any.
 
     ## Version History
@@ -75,27 +77,38 @@ class Grids(Tasks):
     """
 
     name = "grid"
+    worth = 1.0
 
     def __init__(
-        self, tasks: int = 1, *, steps: int = 60, size: int = 6, walls: float = 0.15, mazes: Mazes | None = None
+        self,
+        tasks: int = 1,
+        *,
+        steps: int = 50,
+        size: int = 5,
+        walls: float = 0.15,
+        slip: float = 0.1,
+        mazes: Mazes | None = None,
     ) -> None:
         if size < 3:
             raise ValueError(f"size must be at least 3, got {size}")
         if not 0.0 <= walls <= 0.4:
             raise ValueError(f"walls must be in 0..0.4, got {walls}")
+        if not 0.0 <= slip <= 1.0:
+            raise ValueError(f"slip must be in 0..1, got {slip}")
         if mazes is not None and mazes.walls.shape != (tasks, size + 2, size + 2):
             raise ValueError(f"mazes must be those of {tasks} tasks of size {size}, got {mazes.walls.shape}")
         width = 2 * size + len(AROUND)
         self.scale = np.ones(width, np.float32)
         super().__init__(tasks, steps, len(MOVES), spaces.Box(0.0, 1.0, (width,), np.float32))
-        self.size, self._density, self._given = size, walls, mazes
+        self.size, self._density, self._slip, self._given = size, walls, slip, mazes
         self.mazes = mazes or Mazes(np.ones((tasks, size + 2, size + 2), bool), np.ones((tasks, 2), int))
         self._at: IntArray = np.ones((tasks, 2), int)
 
     def only(self, tasks: IntArray) -> Grids:
         """A batch that plays these of our present tasks, and never any other."""
         tasks = np.asarray(tasks)
-        return Grids(len(tasks), steps=self.steps, size=self.size, walls=self._density, mazes=self.mazes.take(tasks))
+        mazes = self.mazes.take(tasks)
+        return Grids(len(tasks), steps=self.steps, size=self.size, slip=self._slip, mazes=mazes)
 
     def _draw(self, rng: np.random.Generator) -> None:
         if self._given is None:
@@ -109,7 +122,8 @@ class Grids(Tasks):
         return self._look()
 
     def _move(self, actions: IntArray, active: BoolArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-        ahead = self._at + MOVES[actions]
+        slips = self.np_random.random(self.num_envs) < self._slip
+        ahead = self._at + MOVES[np.where(slips, self.np_random.integers(len(MOVES), size=self.num_envs), actions)]
         free = active & ~self.mazes.walls[np.arange(self.num_envs), *ahead.T]
         self._at = np.where(free[:, None], ahead, self._at)
         found = (self._at == self.mazes.goal).all(1)

@@ -26,9 +26,11 @@ class Tasks(VectorEnv[FloatArray, IntArray, Any]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]  # gymnasium declares it an instance attribute
-    name: ClassVar[str]
+    name: str
     scale: FloatArray
     """float32 [X], the size that counts as large in each coordinate of an observation: what networks divide by."""
+    worth: float
+    """Likewise for rewards, so that a good return, discounted, is about 1."""
 
     def __init__(self, tasks: int, steps: int, actions: int, observations: spaces.Box) -> None:
         for argument, value in (("tasks", tasks), ("steps", steps)):
