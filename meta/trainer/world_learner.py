@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,8 +11,9 @@ from meta import q_network
 from meta.adapters.maml import starting_at
 from meta.experience import Episodes, ReplayMemory
 from meta.spec import Spec
+from meta.trainer.descent import adam, descend, in_order
 from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
-from meta.trainer.world_losses import Block, Targets, Tensors, losses
+from meta.trainer.world_losses import Block, Targets, losses
 from meta.types import FloatArray
 
 
@@ -111,7 +111,7 @@ class Learner:
         self.params = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
         self._target = {k: v.detach().clone() for k, v in self.params.items()}
         self._returns = Targets(how.discount, how.time_scale, how.mix, how.n_steps, how.double)
-        self._optimiser, self._schedule = _optimiser(self.params, how)
+        self._optimiser, self._schedule = adam(self.params, how.rate, FASTER, how.warm_up, how.iterations * how.updates)
         self._rng, self._how = rng, how
 
     def step(self, progress: float) -> tuple[float, float]:
@@ -146,7 +146,7 @@ class Learner:
 
     def snapshot(self) -> Snapshot:
         """All that a learner of the same settings needs to go on from here."""
-        names = sorted(self.params, key=_multiple)  # the optimiser's order
+        names = in_order(self.params, FASTER)
         arrays = numbers(self.params, "online") | numbers(self._target, "target") | moments(self._optimiser, names)
         arrays |= {f"memory.{name}": value for name, value in self.memory.state().items()}
         rates = [group["lr"] for group in self._optimiser.param_groups]
@@ -156,7 +156,7 @@ class Learner:
         """Go on from a snapshot of such a learner."""
         put_back(self.params, snapshot.arrays, "online")
         put_back(self._target, snapshot.arrays, "target")
-        put_moments_back(self._optimiser, sorted(self.params, key=_multiple), snapshot.arrays)
+        put_moments_back(self._optimiser, in_order(self.params, FASTER), snapshot.arrays)
         of = {name.removeprefix("memory."): x for name, x in snapshot.arrays.items() if name.startswith("memory.")}
         self.memory.resume(Episodes, of)
         self._schedule.last_epoch = snapshot.facts["steps"]
@@ -177,36 +177,3 @@ def fading(steps: int, progress: float, over: float) -> tuple[float, ...]:
         return ()
     early = (1.0 - progress / over) / steps
     return (early,) * (steps - 1) + (1.0 - early * (steps - 1),)
-
-
-def descend(loss: torch.Tensor, params: Tensors, optimiser: torch.optim.Optimizer, clip: float) -> None:
-    """Take one step down the clipped gradient; FloatingPointError, and no step, where it or the loss is not finite."""
-    optimiser.zero_grad()
-    torch.autograd.backward(loss)
-    norm = torch.nn.utils.clip_grad_norm_(params.values(), clip).item()
-    if not (math.isfinite(loss.item()) and math.isfinite(norm)):
-        raise FloatingPointError(
-            f"the loss is {loss.item()}, the norm of its gradient {norm}; train with a smaller rate"
-        )
-    optimiser.step()
-
-
-def _multiple(name: str) -> float:
-    """Of the step size, for the parameter of this name."""
-    return next((multiple for start, multiple in FASTER.items() if name.startswith(start)), 1.0)
-
-
-def _optimiser(params: Tensors, how: Settings) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
-    """Return Adam with the step sizes of `FASTER`, and its warm-up and cosine."""
-    multiples = sorted({_multiple(name) for name in params})
-    groups = [
-        {"params": [params[name] for name in params if _multiple(name) == m], "lr": m * how.rate} for m in multiples
-    ]
-    optimiser = torch.optim.Adam(groups, foreach=True)
-    total = how.iterations * how.updates
-
-    def factor(step: int) -> float:
-        cosine = 0.5 * (1.0 + math.cos(math.pi * min(step / total, 1.0)))
-        return min(1.0, (step + 1) / how.warm_up) * (0.02 + 0.98 * cosine)
-
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)

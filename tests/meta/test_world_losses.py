@@ -9,7 +9,8 @@ import torch
 from meta import q_network
 from meta.experience import Episodes
 from meta.spec import Spec
-from meta.trainer.world_learner import Learner, Settings, descend, fading
+from meta.trainer.descent import descend
+from meta.trainer.world_learner import Learner, Settings, fading
 from meta.trainer.world_losses import Block, Losses, Targets, Tensors, losses
 from tests.meta import worlds_of_numbers
 
