@@ -42,7 +42,7 @@ Interactions = Annotated[Path | None, typer.Option(help="Events: user_id,item_id
 Items = Annotated[Path | None, typer.Option(help="Items: item_id and any columns; CSV or Parquet.")]
 Users = Annotated[Path | None, typer.Option(help="Users: user_id and any columns; CSV or Parquet.")]
 MovieLens = Annotated[Path | None, typer.Option(help="A MovieLens folder instead; reward 1 for a rating of 4 or more.")]
-Env = Annotated[str | None, typer.Option(help="A simulated world: interest_exploration.")]
+Env = Annotated[str | None, typer.Option(help="Simulated users (interest_exploration) or tasks (cartpole, grid).")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write what is printed to this file too.")]
 Picture = Annotated[Path | None, typer.Option("--png", help="Draw the curves into this file.")]
 Adapter = Annotated[str | None, typer.Option(help="How copies are learnt (default maml): an adapter of meta/adapters.")]
@@ -80,7 +80,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from a killed training of the same --out.")] = False,
     logs: Annotated[Path | None, typer.Option(help="Folder for TensorBoard files (extra `tensorboard`).")] = None,
 ) -> None:
-    """Meta-train a policy from a log or on simulated users."""
+    """Meta-train a policy from a log, on simulated users or on control tasks."""
     with clear_errors():
         from meta.trainer.budget import Budget
 
@@ -94,7 +94,14 @@ def train(
             "adapter": adapter, "seed": seed, "git_revision": git_revision(), "resume": resume, "budget": budget,
         }  # fmt: skip
         progress: Iterator[Any]
-        if env is not None:
+        if env is not None and env in task_families():
+            from meta.trainer import tasks
+
+            if given or resume or minutes != inf:
+                raise InputError(f"--settings, --minutes and --resume do not apply to tasks; train {env} without them")
+            family = task_families()[env](32)
+            progress = tasks.train(family, out, adapter=adapter, seed=seed, git_revision=git_revision())
+        elif env is not None:
             from meta.trainer import worlds
 
             progress = worlds.train(world(env, 64), out, settings=files.from_json(worlds.Settings, given), **common)
@@ -287,6 +294,18 @@ def bench_coldstart(
         show_claims(result)
 
 
+@bench.command("control")
+def bench_control() -> None:
+    """The same adapters on cart-poles and mazes beside a DQN trained on the single task, after 0, 1, 2, 5 episodes."""
+    with clear_errors():
+        from benchmarks import control as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(RESULTS / "control.json", RESULTS / "control.png")
+        show_table("return of the next episode after so many episodes of a task", measure.printable(result))
+        show_claims(result)
+
+
 @bench.command("metastep")
 def bench_metastep() -> None:
     """One meta-step over 32 tasks beside higher, torchopt, torch.func.vmap and a loop, with the same gradients."""
@@ -347,8 +366,16 @@ def world(name: str, users: int) -> Any:
     from simulators import WORLDS
 
     if name not in WORLDS:
-        raise typer.BadParameter(f"env must be one of {', '.join(WORLDS)}, got {name!r}")
+        tasks = f" (to train also {', '.join(task_families())})"
+        raise InputError(f"env must be one of {', '.join(WORLDS)}{tasks}, got {name!r}")
     return WORLDS[name](users)
+
+
+def task_families() -> Mapping[str, Any]:
+    """Families of control tasks by name."""
+    from simulators import TASKS
+
+    return TASKS
 
 
 def read_log(
