@@ -169,7 +169,7 @@ class Learner:
             rows,
             batch,
             how.power,
-            discounts(batch.now_ms, how.discount, how.days),
+            discounts(batch.known.now_ms, how.discount, how.days),
         )
         self.loss, self.td_loss = loss.item(), td_loss.item()
         factor = schedule(self.iteration, how)
