@@ -63,8 +63,7 @@ class Queries:
 
     def after(self, k: int) -> tuple[Events, Context]:
         """The first k events of everybody, and what is known of the request that follows."""
-        known = self.known
-        return head(self.events, k), Context(known.attributes, known.request[:, [k]], known.now_ms[:, [k]])
+        return head(self.events, k), self.known.some([k])
 
 
 @dataclass(frozen=True, slots=True)

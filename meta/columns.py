@@ -5,6 +5,7 @@ Columns become features by rules that are kept with the policy: what comes later
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -115,6 +116,13 @@ class Encoded:
     def nothing(cls, rows: int) -> Encoded:
         """A table without columns."""
         return cls((), np.zeros((rows, 0), np.float32))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any column and any value."""
+        digest = hashlib.sha256(repr(self.columns).encode())
+        digest.update(np.ascontiguousarray(self.features).tobytes())
+        return digest.hexdigest()[:16]
 
     @classmethod
     def fit(cls, table: Mapping[str, Sequence[Any]], rows: int, min_count: int = 2) -> Encoded:

@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from meta import eras, neighbours, q_network
+from meta import eras, groups, neighbours, q_network
 from meta.adapters import Streaming, Support, named
 from meta.arrays import take
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
@@ -233,6 +233,8 @@ class Policy:
         params, spec = self._params, self.spec
         if spec.neighbours:
             yield neighbours.scores(params, spec, events, inside, rows)
+        if spec.groups:
+            yield groups.scores(params, context.attributes, inside.sum(-1), rows)
         if popularity is not None:
             yield popularity if rows is None else popularity[rows]
         elif spec.eras:
@@ -272,6 +274,7 @@ def _check(checkpoint: Checkpoint) -> None:
         raise PolicyError(f"catalogue is {features.shape}, the manifest says {(spec.items, spec.features)}")
     fresh = q_network.init(spec, np.random.default_rng(0)) | (neighbours.init(spec) if spec.neighbours else {})
     fresh |= eras.init(spec) if spec.eras else {}
+    fresh |= groups.init(spec) if spec.groups else {}
     expected = {name: value.shape for name, value in fresh.items()}
     for name, shape in expected.items():
         value = checkpoint.params.get(name)

@@ -33,6 +33,7 @@ class Spec:
         history: most events of a user that adaptation sees, newest kept, 1..128.
         neighbours: kept neighbours of an item in the co-occurrence memory; 0 switches it off.
         eras: spans of time that popularity tells apart; 0 switches it off.
+        groups: groups of users that popularity tells apart by their attributes; 0 switches it off.
         discount: gamma of the return, in 0..1.
     """
 
@@ -53,6 +54,7 @@ class Spec:
     history: int = 64
     neighbours: int = 0
     eras: int = 0
+    groups: int = 0
     discount: float = 0.0
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class Spec:
             ("items", 1, 100_000_000), ("features", 0, 100_000), ("width", 1, 1024), ("hidden", 1, 4096),
             ("tower", 0, 4096), ("attributes", 0, 100_000), ("context", 0, 100_000), ("steps", 0, 64),
             ("memory", 1, 1024), ("order", 1, 2), ("history", 1, 128), ("neighbours", 0, 10_000),
-            ("eras", 0, 10_000),
+            ("eras", 0, 10_000), ("groups", 0, 10_000),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:

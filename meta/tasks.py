@@ -40,6 +40,12 @@ class Sequences:
         """int64 [U], number of events of each user."""
         return np.diff(self.offsets)
 
+    @property
+    def widths(self) -> tuple[int, int]:
+        """A and X, the widths of encoded attributes and contexts."""
+        attributes, context = (0 if told is None else told.shape[1] for told in (self.attributes, self.context))
+        return attributes, context
+
     def events_of(self, users: IntArray) -> npt.NDArray[np.int64]:
         """Indices of all events of some users, user after user."""
         parts = [np.arange(self.offsets[user], self.offsets[user + 1]) for user in users]

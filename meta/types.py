@@ -81,6 +81,10 @@ class Context:
         """Every array changed in the same way: taken by rows, or turned into a tensor."""
         return Context(change(self.attributes), change(self.request), change(self.now_ms))
 
+    def some(self, which: slice | list[int]) -> Context:
+        """Some of the P requests of everybody."""
+        return Context(self.attributes, self.request[:, which], self.now_ms[:, which])
+
 
 @dataclass(frozen=True, slots=True)
 class Adaptation:

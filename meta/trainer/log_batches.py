@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from meta.neighbours import MET, recall, regress, strengths
 from meta.tasks import Sequences, windows
+from meta.trainer.log_groups import Groups
 from meta.types import Context, Events, FloatArray, IntArray
 
 
@@ -24,7 +25,8 @@ class Batch:
         open: bool [B, P + 1, A], actions that the user had not met by then.
         recalled: float32 [B, P + 1, A], the unweighted co-occurrence memory of each prefix.
         evidence: float32 [B, P + 1], what the events in each prefix count in the memory.
-        known: of the requests after each prefix, [B, P + 1]: as the event that follows it was, or the last one.
+        known: of the requests [B, P + 1] that follow the prefixes; each is the next event's, or the last one's again.
+        told: float32 [B, A], the unweighted popularity among the users' groups.
         action: int [B], place of the event after the first prefix among the actions, -1 where it is none.
         reward: float32 [B], its reward.
     """
@@ -37,6 +39,7 @@ class Batch:
     recalled: npt.NDArray[np.float32]
     evidence: npt.NDArray[np.float32]
     known: Context
+    told: npt.NDArray[np.float32]
     action: IntArray
     reward: npt.NDArray[np.float32]
 
@@ -110,6 +113,7 @@ def draw(
     short: int,
     from_start: float,
     met: float,
+    groups: Groups | None = None,
 ) -> Batch:
     """Draw windows of some training users and prefixes of them.
 
@@ -124,6 +128,7 @@ def draw(
         short: half of the supports are at most so long, so that cold users are what training sees most.
         from_start: share of windows that begin with the user's first event.
         met: what an event counts in the memory that was not liked.
+        groups: None leaves groups of users out.
     """
     batch, size = len(users), log.lengths[users]
     late = (rng.random(batch) * np.maximum(size - short, 1)).astype(np.int64)
@@ -153,6 +158,7 @@ def draw(
         recalled,
         strength.sum(-1).astype(np.float32),
         log.known(users, np.minimum(start[:, None] + prefix, log.offsets[users + 1][:, None] - 1)),
+        groups.told(users) if groups else np.zeros((batch, len(actions)), np.float32),
         np.where(action < len(actions), action, -1),
         log.reward[next_event],
     )

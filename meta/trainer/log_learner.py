@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from meta import eras, neighbours
+from meta import eras, groups, neighbours
 from meta.adapters import named
 from meta.adapters.maml import starting_at
 from meta.catalogue import Catalogue
@@ -17,6 +17,7 @@ from meta.policy import Policy
 from meta.spec import Slate, Spec
 from meta.tasks import Sequences
 from meta.trainer.log_batches import Memories, draw
+from meta.trainer.log_groups import Groups
 from meta.trainer.log_losses import Tensors, discounts, initial, losses
 from meta.trainer.snapshots import Snapshot, moments, numbers, put_back, put_moments_back
 from meta.types import FloatArray, IntArray
@@ -55,7 +56,8 @@ class Settings:
         met: what an event counts in the memory that was not liked; the first, unless validation users prefer another.
         cosine: share of item-kNN's cosine in the memory.
         eras: spans of time that popularity tells apart; 0 leaves time out of it.
-        folds: of the memory, so that nobody meets their own likes in it; 1 where nothing is learnt.
+        groups: groups of users, by their attributes, that popularity tells apart at most; 0 leaves them out of it.
+        folds: of memory and groups, so that nobody meets their own likes in them; 1 where nothing is learnt.
         full: most items with likes enough for an embedding that are ranked in full; more are ranked against a sample.
         sampled: draws of that sample.
         validation, test, fold: see `split_users`.
@@ -94,6 +96,7 @@ class Settings:
     met: tuple[float, ...] = (0.5, 0.0)
     cosine: float = 0.15
     eras: int = 64
+    groups: int = 128
     folds: int = 5
     full: int = 20_000
     sampled: int = 2048
@@ -116,11 +119,12 @@ class Learner:
         self._users = users[log.lengths[users] >= 2]
         self._noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
         self._actions = np.flatnonzero(likes >= min(how.least, likes.max()))
+        self._groups = Groups(log, users, self._actions, how.groups, how.folds, rng)
         spec = Spec(
             items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, item_ids=True,
             slate=how.slate, adapter=named(adapter).learns_as, steps=how.steps, order=how.order,
             history=how.history, neighbours=min(how.neighbours, len(self._actions) - 1), discount=how.discount,
-            eras=how.eras, attributes=0 if log.attributes is None else log.attributes.shape[1],
+            eras=how.eras, attributes=log.widths[0], context=log.widths[1], groups=len(self._groups.of),
         )  # fmt: skip
         self.manifest = Manifest(spec)
         self._memories = (
@@ -133,6 +137,9 @@ class Learner:
         if self._memories:
             start[neighbours.FADE] = self._fixed[neighbours.FADE]
             self._fixed |= {neighbours.INDEX: self._memories.index, neighbours.WEIGHT: self._memories.weight}
+        if spec.groups:
+            start[groups.GAIN] = groups.init(spec)[groups.GAIN]
+            self._fixed |= {groups.OF: self._groups.of, groups.RATIO: self._groups.ratio}
         self._constants: Tensors = {}
         if spec.eras:
             at = log.events_of(users)
@@ -159,6 +166,7 @@ class Learner:
         batch = draw(
             self._log, users, self._actions, self._memories, self._rng, prefixes=how.prefixes, length=how.length,
             short=how.short, from_start=how.from_start, met=how.met[0],
+            groups=self._groups if self.manifest.spec.groups else None,
         )  # fmt: skip
         rows = torch.from_numpy(self._actions)
         loss, td_loss = losses(
@@ -232,14 +240,14 @@ def check_finite(step: int, rate: float, **figures: float) -> None:
 
 def optimiser(params: Tensors, how: Settings) -> torch.optim.AdamW:
     """AdamW; towers move as if e were not divided by sqrt(E), popularity and the prior slowly, gains fast."""
-    groups, fast = [], (neighbours.FADE, eras.GAIN)
+    parts, fast = [], (neighbours.FADE, eras.GAIN, groups.GAIN)
     for name, value in params.items():
         tower = name.startswith("item.") and name.endswith((".id", ".linear", ".w2"))
         slow = name in ("item.q.id_bias", "prior")
         peak = how.rate * (math.sqrt(how.width) if tower else 0.1 if slow else 10.0 if name in fast else 1.0)
         decay = how.decay if name.endswith(".id") else 0.0
-        groups.append({"params": [value], "lr": peak, "peak": peak, "weight_decay": decay})
-    return torch.optim.AdamW(groups, foreach=True)
+        parts.append({"params": [value], "lr": peak, "peak": peak, "weight_decay": decay})
+    return torch.optim.AdamW(parts, foreach=True)
 
 
 def schedule(step: int, how: Settings) -> float:

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import torch
 
-from meta import eras, neighbours, q_network
+from meta import eras, groups, neighbours, q_network
 from meta.spec import Spec
 from meta.td import conservatism, double_q_target, elapsed_discount, huber
 from meta.trainer.log_batches import Batch
-from meta.types import Context, FloatArray, IntArray
+from meta.types import FloatArray, IntArray
 
 Tensors = dict[str, torch.Tensor]
 DAY_MS = 86_400_000
@@ -109,14 +109,16 @@ def evaluate(
     """Return V(s) [B, P] and the unscaled advantages [B, P, A] of some prefixes of a batch."""
     table = q_network.items(params, spec, features)
     events = batch.events.map(lambda x: torch.from_numpy(np.ascontiguousarray(x)))
-    known = batch.known
-    context = Context(known.attributes, known.request[:, some], known.now_ms[:, some]).map(torch.from_numpy)
-    belief = q_network.believe(params, spec, table, events, torch.from_numpy(batch.prefix[:, some]), context)
+    known, prefix = batch.known.some(some), torch.from_numpy(batch.prefix[:, some])
+    belief = q_network.believe(params, spec, table, events, prefix, known.map(torch.from_numpy))
     advantage = belief.taste_q @ table.e_q[actions].T + table.b_q[actions]
     if spec.neighbours:
         fade = neighbours.fade(params, torch.from_numpy(batch.evidence[:, some]))
         advantage = advantage + fade[..., None] * torch.from_numpy(batch.recalled[:, some])
     if spec.eras:
-        era = torch.from_numpy(eras.place(params, known.now_ms[:, some]))
+        era = torch.from_numpy(eras.place(params, known.now_ms))
         advantage = advantage + eras.term(params, params[eras.LEVEL][era], params[eras.EVER], era > 0)
+    if spec.groups:
+        fade = groups.fade(params, prefix.clamp(max=spec.history).to(advantage.dtype))
+        advantage = advantage + fade[..., None] * torch.from_numpy(batch.told)[:, None]
     return belief.value, advantage

@@ -151,7 +151,8 @@ def train(
     """
     how, budget = settings or Settings(), budget or Budget()
     task = Task.of(interactions, catalogue, adapter, seed, how)
-    data = f"{interactions.fingerprint} {catalogue.fingerprint}"
+    known = [told.fingerprint for told in (interactions.attributes, interactions.context) if told]
+    data = " ".join([interactions.fingerprint, catalogue.fingerprint, *known])
     run = {"kind": "log", "data": data, "adapter": adapter, "seed": seed, "settings": asdict(how)}
     snapshots = Snapshots(out, run, keep_every)
     state = snapshots.found() if resume else None
@@ -201,6 +202,8 @@ def train(
     manifest = replace(
         learner.manifest, spec=spec, reward_range=span, trained_on=trained_on,
         metrics=metrics | {"iterations": stopping.best_at}, git_revision=git_revision,
+        attributes=interactions.attributes.columns if interactions.attributes else (),
+        context=interactions.context.columns if interactions.context else (),
     )  # fmt: skip
     save(out, manifest, learner.learnt() | extra, catalogue)
     snapshots.remove()

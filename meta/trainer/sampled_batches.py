@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meta.tasks import Sequences, windows
-from meta.types import Events, FloatArray, IntArray
+from meta.types import Context, Events, FloatArray, IntArray
 
 MET = 512
 """Newest events before a prefix's end whose items are no candidates; a service remembers fewer."""
@@ -29,6 +29,7 @@ class Sample:
         rows: int [R], the catalogue rows in play, ascending.
         events: numpy histories [B, T].
         prefix: int [B, P + 1], events in each prefix.
+        known: of the requests [B, P + 1] that follow the prefixes; each is the next event's, or the last one's again.
         target: int [B, P, M], items drawn among those that the user first met and liked after the prefix.
         distinct: bool [B, P, M], true where a target is drawn for the first time.
         weight: float32 [B, P], number of such likes.
@@ -37,7 +38,6 @@ class Sample:
             candidates estimate sums over all items.
         open: bool [B, P + 1, U], candidates that the user had not met by then.
         other: bool [B, P, U], those of them that are no targets.
-        now_ms: int64 [B, P + 1], time of the event that follows each prefix, of the last one where none does.
         action: int [B], item of the event after the first prefix.
         reward: float32 [B], its reward.
     """
@@ -45,6 +45,7 @@ class Sample:
     rows: IntArray
     events: Events
     prefix: IntArray
+    known: Context
     target: IntArray
     distinct: npt.NDArray[np.bool_]
     weight: npt.NDArray[np.float32]
@@ -52,7 +53,6 @@ class Sample:
     correction: npt.NDArray[np.float32]
     open: npt.NDArray[np.bool_]
     other: npt.NDArray[np.bool_]
-    now_ms: npt.NDArray[np.int64]
     action: IntArray
     reward: npt.NDArray[np.float32]
 
@@ -105,9 +105,9 @@ class Sampler:
         distinct = ~np.tril(same, -1).any(-1)
         return Sample(
             rows, Events(item, events.reward, events.group, events.mask, events.length, events.time_ms), prefix,
+            log.known(users, np.minimum(cut, log.offsets[users + 1][:, None] - 1)),
             rows.searchsorted(target), distinct, weight.astype(np.float32), rows.searchsorted(candidate),
             correction.astype(np.float32), open_, other,
-            log.time_ms[np.minimum(cut, log.offsets[users + 1][:, None] - 1)],
             rows.searchsorted(action), log.reward[cut[:, 0]],
         )  # fmt: skip
 

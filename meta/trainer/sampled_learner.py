@@ -3,8 +3,8 @@
 The cross-entropy of a like a against all open items is log Z - Adv(s, a), Z = sum_i exp Adv(s, i). Z is estimated by
 the drawn likes themselves and by candidates drawn in proportion to popularity q and shared within the batch, with log q
 corrected (Bengio & Senecal 2008, eq. 8): Z = sum_likes exp Adv + 1/S sum_drawn exp Adv / q, which is unbiased. Towers
-run over the items in play alone. There is no memory of co-occurrence here, and popularity tells fewer eras apart: both
-are dense in the items. The target network is the running average.
+run over the items in play alone. There is no memory of co-occurrence here and no popularity by group, and popularity
+tells fewer eras apart: all are dense in the items. The target network is the running average.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def losses(
     action = torch.from_numpy(sample.action)
     taken = (table.e_q[action] * taste[:, 0]).sum(-1) + table.b_q[action]
     if spec.eras:
-        drawn = drawn + _popular(params, sample.now_ms, candidate.expand(*drawn.shape))
-        liked = liked + _popular(params, sample.now_ms[:, :-1], wanted)
-        taken = taken + _popular(params, sample.now_ms[:, 0], action[:, None])[:, 0]
+        drawn = drawn + _popular(params, sample.known.now_ms, candidate.expand(*drawn.shape))
+        liked = liked + _popular(params, sample.known.now_ms[:, :-1], wanted)
+        taken = taken + _popular(params, sample.known.now_ms[:, 0], action[:, None])[:, 0]
     never = torch.full((), -torch.inf)
     own = torch.where(torch.from_numpy(sample.distinct), liked, never)
     rest = torch.where(torch.from_numpy(sample.other), drawn[:, :-1] + torch.from_numpy(sample.correction), never)
@@ -84,7 +84,7 @@ def losses(
         chosen = candidate[best]
         ahead = (table.e_q[chosen] * taste[:, 0]).sum(-1) + table.b_q[chosen]
         if spec.eras:
-            ahead = ahead + _popular(target, sample.now_ms[:, -1], chosen[:, None])[:, 0]
+            ahead = ahead + _popular(target, sample.known.now_ms[:, -1], chosen[:, None])[:, 0]
         y = torch.from_numpy(sample.reward) + discount * (then[:, 0] + target["advantage.log_scale"].exp() * ahead)
     return loss, huber(q - y).mean()
 
@@ -106,7 +106,8 @@ def _believe(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """V(s) [B, P] and what advantages are taken against [B, P, E]."""
     events = sample.events.map(lambda x: torch.from_numpy(np.ascontiguousarray(x)))
-    belief = q_network.believe(params, spec, table, events, torch.from_numpy(sample.prefix[:, some]))
+    known = sample.known.some(some).map(torch.from_numpy)
+    belief = q_network.believe(params, spec, table, events, torch.from_numpy(sample.prefix[:, some]), known)
     return belief.value, belief.taste_q
 
 
@@ -136,7 +137,7 @@ class SampledLearner:
             Spec(
                 items=log.items, features=catalogue.features.shape[1], width=how.width, hidden=how.hidden,
                 item_ids=True, slate="independent", adapter=named(adapter).learns_as, steps=how.steps, order=how.order,
-                history=how.history, discount=how.discount,
+                history=how.history, discount=how.discount, attributes=log.widths[0], context=log.widths[1],
                 eras=how.eras and int(np.clip(LEVELS / (len(eras.HALF_LIVES) * log.items), 2, how.eras)),
             )
         )  # fmt: skip
@@ -185,7 +186,7 @@ class SampledLearner:
             self._features[rows],
             sample,
             how.power,
-            discounts(sample.now_ms, how.discount, how.days),
+            discounts(sample.known.now_ms, how.discount, how.days),
         )
         self.loss, self.td_loss = loss.item(), td_loss.item()
         self._optimiser.zero_grad()
