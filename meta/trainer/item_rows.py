@@ -38,36 +38,27 @@ class ItemRows:
         self.synced = torch.zeros(items, dtype=torch.float64)  # logarithm of how much averages had faded by then
         self.faded = 0.0
 
-    def gather(self, rows: torch.Tensor) -> Tensors:
-        """The online values of some rows, which learn."""
-        return {name: value[rows].requires_grad_() for name, value in self.online.items()}
+    def gather(self, rows: torch.Tensor) -> tuple[Tensors, Tensors]:
+        """The online values of some rows, which learn, and their running average up to this step."""
+        online = {name: value[rows] for name, value in self.online.items()}
+        average = self._up_to_date(rows, online)
+        return {name: value.requires_grad_() for name, value in online.items()}, average
 
-    def averaged(self, rows: torch.Tensor) -> Tensors:
-        """The running average of some rows, brought up to date."""
-        faded = torch.exp(self.faded - self.synced[rows]).float()
-        self.synced[rows] = self.faded
-        found = {}
-        for name, value in self.online.items():
-            now = value[rows]
-            found[name] = now + (self.average[name][rows] - now) * _tall(faded, now)
-            self.average[name][rows] = found[name]
-        return found
-
-    def step(self, rows: torch.Tensor, gathered: Tensors, factor: float, kept: float) -> None:
+    def step(self, rows: torch.Tensor, online: Tensors, average: Tensors, factor: float, kept: float) -> None:
         """Move rows by the gradients of what was gathered.
 
         Args:
-            rows: int [R], whose average was asked for since the last step.
-            gathered: from `gather`, after the backward pass.
+            rows: int [R].
+            online, average: from `gather`, the first after the backward pass.
             factor: of the step sizes.
-            kept: share of the old average that stays, 0..1.
+            kept: share of the old average that stays, above 0, at most 1.
         """
+        self.faded += math.log(kept)
+        self.touches[rows] += 1.0
+        self.synced[rows] = self.faded
+        unbiased = 1.0 - BETA ** self.touches[rows]
         with torch.no_grad():
-            self.touches[rows] += 1.0
-            unbiased = 1.0 - BETA ** self.touches[rows]
-            self.faded += math.log(kept) if kept > 0.0 else -1e3
-            self.synced[rows] = self.faded
-            for name, value in gathered.items():
+            for name, value in online.items():
                 slope = torch.zeros_like(value) if value.grad is None else value.grad
                 square = slope**2 if slope.ndim == 1 else (slope**2).mean(-1)
                 moment = BETA * self.moments[name][rows] + (1.0 - BETA) * square
@@ -76,12 +67,16 @@ class ItemRows:
                 scale = size / ((moment / unbiased).sqrt() + 1e-8)
                 new = value * (1.0 - size * self._decays.get(name, 0.0)) - _tall(scale, value) * slope
                 self.online[name][rows] = new
-                self.average[name][rows] = new + (self.average[name][rows] - new) * kept
+                self.average[name][rows] = new + (average[name] - new) * kept
 
     def learnt(self) -> dict[str, FloatArray]:
         """The running average of every row."""
-        self.averaged(torch.arange(len(self.touches)))
-        return {name: value.numpy().copy() for name, value in self.average.items()}
+        return {name: value.numpy() for name, value in self._up_to_date(slice(None), self.online).items()}
+
+    def _up_to_date(self, rows: torch.Tensor | slice, online: Tensors) -> Tensors:
+        """The running average of rows whose values stood still since they were last touched."""
+        faded = torch.exp(self.faded - self.synced[rows]).float()
+        return {name: x + (self.average[name][rows] - x) * _tall(faded, x) for name, x in online.items()}
 
     def state(self) -> Tensors:
         """Everything that is remembered, by name; the tensors themselves."""

@@ -171,14 +171,14 @@ class SampledLearner:
             users, self._rng, prefixes=how.prefixes, length=how.length, short=how.short, from_start=how.from_start
         )
         rows = positions(sample.rows)
-        gathered = self._items.gather(rows)
+        gathered, averaged = self._items.gather(rows)
         dropped = self._params | gathered
         open_ = torch.rand(gathered["item.v.id"].shape, generator=self._noise) >= how.dropout
         dropped["item.v.id"] = gathered["item.v.id"] * open_ / (1.0 - how.dropout)
         levels = {name: value[rows] for name, value in self._levels.items()}
         if levels:
             levels[eras.START] = torch.from_numpy(self._fixed[eras.START])
-        dropped, target = dropped | levels, self._average | self._items.averaged(rows) | levels
+        dropped, target = dropped | levels, self._average | averaged | levels
         loss, td_loss = losses(
             dropped,
             target,
@@ -199,7 +199,7 @@ class SampledLearner:
         self._optimiser.step()
         self.iteration += 1
         kept = min(how.average, self.iteration / (self.iteration + 9))
-        self._items.step(rows, gathered, factor, kept)
+        self._items.step(rows, gathered, averaged, factor, kept)
         with torch.no_grad():
             for name, value in self._params.items():
                 self._average[name].lerp_(value, 1 - kept)

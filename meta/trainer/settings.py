@@ -19,7 +19,7 @@ ADAPTER = "adapter"
 LIMITS: Mapping[str, tuple[float, float]] = {
     "iterations": (1, 1e7), "updates": (1, 1e5), "batch": (1, 1e5), "prefixes": (1, 1024), "length": (1, 1e4),
     "short": (1, 1e4), "from_start": (0, 1), "rate": (1e-8, 1), "warm_up": (1, 1e6), "decay": (0, 10),
-    "dropout": (0, 0.95), "average": (0, 1), "clip": (1e-6, 1e6), "polyak": (0, 1), "discount": (0, 1),
+    "dropout": (0, 0.95), "average": (1e-3, 1), "clip": (1e-6, 1e6), "polyak": (0, 1), "discount": (0, 1),
     "td_weight": (0, 1e3), "judge_every": (1, 1e6), "patience": (1, 1e6), "earliest": (0, 1), "least": (0, 1e6),
     "width": (1, 1024), "hidden": (1, 4096), "tower": (0, 4096), "steps": (0, 64), "history": (1, 128),
     "neighbours": (0, 1e4), "penalty": (1e-6, 1e9), "met": (0, 1), "folds": (1, 100), "validation": (0.01, 0.9),

@@ -73,10 +73,9 @@ def test_rows_out_of_play_do_not_move_and_their_average_catches_up() -> None:
     seen = []
     for step in range(6):
         row = positions(np.array([0] if step == 0 else [1]))
-        gathered = rows.gather(row)
+        gathered, averaged = rows.gather(row)
         (2.0 * gathered["w"]).sum().backward()
-        rows.averaged(row)
-        rows.step(row, gathered, 1.0, kept=0.9)
+        rows.step(row, gathered, averaged, 1.0, kept=0.9)
         seen.append(rows.online["w"][0, 0].item())
     average = 0.0
     for value in seen:
@@ -91,7 +90,7 @@ def test_rows_out_of_play_do_not_move_and_their_average_catches_up() -> None:
 def test_very_many_items_are_learnt_by_sampling(tmp_path: Path) -> None:
     """On held-out users of two tastes five events lift NDCG@10 far above popularity, without a memory."""
     log, catalogue = tastes()
-    list(logs.train(log, catalogue, tmp_path / "policy", settings=replace(SPARSE, iterations=150)))
+    list(logs.train(log, catalogue, tmp_path / "policy", settings=replace(SPARSE, iterations=60, rate=1e-2, warm_up=5)))
     policy = Policy.load(tmp_path / "policy")
     table = sequences(log, len(catalogue))
     split = split_users(80, **policy.manifest.trained_on["split"])
