@@ -46,8 +46,8 @@ def run(movielens: Path, out: Path = RESULTS / "train.json", seed: int = 0) -> d
     ]
     claims = [
         Claim("step at 1,000,000 items over step at 10,000", by_items[1_000_000] / by_items[10_000], "<=", 2.0),
-        Claim("step at most, when users double", _worst(by_users), "<=", 2.2),
-        Claim("step at most, when events double", _worst(by_events), "<=", 2.2),
+        Claim("step at most, when users double", worst(by_users), "<=", 2.2),
+        Claim("step at most, when events double", worst(by_events), "<=", 2.2),
         Claim("CPU seconds of training the default policy, ml-latest-small", whole["cpu_seconds"], "<=", 180.0),
         Claim("peak memory of training the default policy, GB", whole["gigabytes"], "<=", 2.0),
     ]
@@ -155,6 +155,6 @@ def _learner(items: int, how: Any, seed: int) -> Any:
     return SampledLearner(log, catalogue, np.arange(len(log.users)), "maml", rng, how)
 
 
-def _worst(seconds: dict[int, float]) -> float:
+def worst(seconds: dict[int, float]) -> float:
     """The largest ratio of neighbours."""
     return max(b / a for a, b in pairwise(seconds.values()))
