@@ -6,7 +6,7 @@ Subscripts as in rlax: q_tm1 and a_tm1 are of the earlier state, r_t, discount_t
 
 from __future__ import annotations
 
-from meta.arrays import log_softmax, namespace, stop_gradient, take
+from meta.arrays import log_softmax, namespace, stop_gradient, take, top
 from meta.ranking import UNAVAILABLE, slate_value
 from meta.types import Array
 
@@ -20,17 +20,17 @@ def huber(error: Array, delta: float = 1.0) -> Array:
 
 
 def dueling(value: Array, advantage: Array, valid: Array) -> Array:
-    """Q(s, a) = V(s) + Adv(s, a) - mean of Adv over the available actions (Wang et al. 2016, eq. 9).
+    """Q(s, a) = V(s) + Adv(s, a) - max of Adv over the available actions (Wang et al. 2016, eq. 8).
 
-    Ours differs in the mean, which leaves out what cannot be done.
+    So V is what acting well is worth. Ours differs in the maximum, which leaves out what cannot be done.
 
     Args:
         value: float [...].
         advantage: float [..., C].
-        valid: bool [..., C], the available actions.
+        valid: bool [..., C], the available actions, at least one.
 
     Returns:
-        float [..., C]; the value of an unavailable action is relative to the same mean.
+        float [..., C]; the value of an unavailable action is relative to the same maximum.
 
     Raises:
         ValueError: the shapes do not agree.
@@ -38,9 +38,8 @@ def dueling(value: Array, advantage: Array, valid: Array) -> Array:
     _alike(advantage=advantage, valid=valid)
     _alike(value=value, advantage=advantage[..., 0])
     xp = namespace(advantage)
-    share = xp.astype(valid, advantage.dtype)
-    mean = xp.sum(share * advantage, axis=-1) / xp.clip(xp.sum(share, axis=-1), 1.0, None)
-    return advantage + (value - mean)[..., None]
+    best = xp.where(valid, advantage, UNAVAILABLE)
+    return value[..., None] + advantage - take(best, top(best, 1))
 
 
 def slate_q(value: Array, choice: Array, advantage: Array) -> Array:

@@ -24,10 +24,10 @@ def test_huber_is_quadratic_then_linear(array: Make) -> None:
 
 
 @both
-def test_dueling_centres_advantages_over_what_is_available(array: Make) -> None:
-    """V = 10 and Adv = 1, 3 and an unavailable 8: the mean is 2, so Q = 9, 11 and 16."""
+def test_dueling_measures_advantages_from_the_best_that_is_available(array: Make) -> None:
+    """V = 10 and Adv = 1, 3 and an unavailable 8: the best is 3, so Q = 8, 10 and 15."""
     q = td.dueling(array([10.0]), array([[1.0, 3.0, 8.0]]), array([[True, True, False]]))
-    np.testing.assert_allclose([[9.0, 11.0, 16.0]], q)
+    np.testing.assert_allclose([[8.0, 10.0, 15.0]], q)
 
 
 @both
