@@ -19,6 +19,7 @@ from meta.arrays import namespace, sigmoid, take, top
 from meta.q_network import Belief, ItemTable
 from meta.spec import Spec
 from meta.state import prefix_ages, state, summary_width
+from meta.td import dueling
 from meta.types import Array, Context, Events, Params
 
 TAU = "credit.scale"
@@ -144,4 +145,4 @@ def action_values(params: Params, belief: Belief, table: ItemTable) -> Array:
     """Q(s, a) = V(s) + Adv - max Adv, [B, P, N]: V is what acting well is worth (Wang et al. 2016, eq. 8)."""
     xp = namespace(belief.value)
     lead = xp.exp(params["advantage.log_scale"]) * (belief.taste_q @ xp.matrix_transpose(table.e_q) + table.b_q)
-    return belief.value[..., None] + lead - take(lead, top(lead, 1))
+    return dueling(belief.value, lead, xp.ones_like(lead, dtype=xp.bool))
