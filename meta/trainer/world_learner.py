@@ -40,8 +40,8 @@ class Settings:
         n_steps: rewards before a return is bootstrapped; 0 takes lambda-returns.
         double: whether the online network chooses the next slate that the target judges.
         first_order: share of the iterations, from the start, in which `maml` takes first-order gradients.
-        multi_step: share of the iterations over which the losses after the earlier inner steps fade out, from as much
-            as the last one's to nothing; 0 learns from the last step alone.
+        multi_step: share of the iterations over which the losses after the earlier inner steps of `maml` and
+            `lstm_optimizer` fade out, from as much as the last one's to nothing; 0 learns from the last step alone.
         epsilon: first and last chance that a slate position is filled at random.
         explore: share of the iterations over which epsilon falls.
         temperatures: of Plackett-Luce exploration, in standard deviations of a request's scores, dealt out over users.
