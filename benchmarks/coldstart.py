@@ -221,6 +221,13 @@ def _of_policy(policy: Policy, name: str, log: Interactions, catalogue: Catalogu
             f"the policy was trained on {about.get('name', 'another kind of data')} (fingerprint "
             f"{about.get('fingerprint', 'none')}), not on {log.name} ({log.fingerprint}): who it never saw is unknown"
         )
+    for noun, told, known in (
+        ("user", log.attributes, policy.manifest.attributes),
+        ("context", log.context, policy.manifest.context),
+    ):
+        if known and (told is None or told.columns != known):
+            names = ", ".join(column.name for column in known)
+            raise DataError(f"the policy knows the {noun} columns {names}; judge it on the tables it was trained on")
     events = sequences(log, len(catalogue))
     split = split_users(len(log.users), **about["split"])
     asked = queries(events, split.test)

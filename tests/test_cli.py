@@ -62,6 +62,21 @@ def test_a_broken_log_is_named_in_one_line(tmp_path: Path, log: str, words: str)
     assert not out.exists()
 
 
+def test_a_broken_user_table_is_named_in_one_line(tmp_path: Path) -> None:
+    """The line is named, nothing is written, and the exit code is 2; so it is where no log goes with the table."""
+    events = write(tmp_path, "events.csv", "user_id,item_id,reward,timestamp\nu,a,1,100\n")
+    items, users = (
+        write(tmp_path, "items.csv", "item_id,x\na,1\n"),
+        write(tmp_path, "users.csv", "user_id,x\nu,1\nu,2\n"),
+    )
+    out = str(tmp_path / "policy")
+    done = quickstudy("train", "--interactions", events, "--items", items, "--users", users, "--out", out)
+    assert (2, True) == (done.returncode, "users.csv line 3: user_id must be unique, got u" in done.stderr)
+    done = quickstudy("train", "--movielens", str(tmp_path), "--users", users, "--out", out)
+    assert (2, True) == (done.returncode, "--users goes with --interactions" in done.stderr)
+    assert not Path(out).exists()
+
+
 def test_training_needs_a_source(tmp_path: Path) -> None:
     """Without a log or a world the options that are missing are named."""
     done = quickstudy("train", "--out", str(tmp_path / "policy"))
