@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench bench-demo bench-coldstart peers-env bench-serve bench-train protos lock clean
+.PHONY: setup demo test check bench bench-demo bench-coldstart bench-coat peers-env bench-serve bench-train protos lock clean
 
 setup: $(READY)
 
@@ -29,13 +29,19 @@ check: $(READY)  ## lint, types, import rules, protos
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-serve bench-train  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-coat bench-serve bench-train  ## all benchmarks; each writes benchmarks/results/NAME.json
+	$(BIN)/quickstudy bench report
 
 bench-demo: $(READY)
 	$(BIN)/quickstudy bench demo
 
 bench-coldstart: $(READY) peers-env
 	$(BIN)/quickstudy bench coldstart --movielens $(MOVIELENS)
+
+COAT ?= ../shared/data/coat
+
+bench-coat: $(READY)
+	$(BIN)/quickstudy bench coat --coat $(COAT)
 
 peers-env: .venv-peers/.ready  ## an environment for the sequential peers, whose library wants numpy 1
 

@@ -353,6 +353,17 @@ def bench_coat(
         show_claims(result)
 
 
+@bench.command("report")
+def bench_report() -> None:
+    """Writes docs/results.md from the committed results."""
+    with clear_errors():
+        from benchmarks import results_table
+
+        results_table.PAGE.parent.mkdir(exist_ok=True)
+        results_table.PAGE.write_text(results_table.page())
+        typer.echo("docs/results.md written")
+
+
 @app.command()
 def version() -> None:
     """The installed version."""
