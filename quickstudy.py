@@ -97,10 +97,9 @@ def train(
         if env is not None and env in task_families():
             from meta.trainer import tasks
 
-            if given or resume or minutes != inf:
-                raise InputError(f"--settings, --minutes and --resume do not apply to tasks; train {env} without them")
+            base = tasks.SETTINGS.get(env, tasks.Settings())
             family = task_families()[env](32)
-            progress = tasks.train(family, out, adapter=adapter, seed=seed, git_revision=git_revision())
+            progress = tasks.train(family, out, settings=files.from_json(tasks.Settings, given, base), **common)
         elif env is not None:
             from meta.trainer import worlds
 

@@ -28,6 +28,8 @@ class Family(Protocol):
     """float32 [X], what networks divide observations by."""
     worth: float
     """What networks divide rewards by."""
+    np_random: np.random.Generator
+    """All that tasks draw from; before a `reset` it is all of their state."""
 
     def reset(self, *, seed: int | None = None) -> tuple[FloatArray, dict[str, Any]]:
         """Draw new tasks and start the first episode of each: observation [B, X]."""

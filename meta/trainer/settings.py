@@ -24,7 +24,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "width": (1, 1024), "hidden": (1, 4096), "tower": (0, 4096), "steps": (0, 64), "history": (1, 128),
     "neighbours": (0, 1e4), "penalty": (1e-6, 1e9), "met": (0, 1), "folds": (1, 100), "validation": (0.01, 0.9),
     "test": (0, 0.9), "order": (1, 2), "block": (1, 1e4), "memory": (1, 1e7), "mix": (0, 1), "epsilon": (0, 1),
-    "explore": (0, 1), "first_order": (0, 1), "multi_step": (0, 1), "inner_rate": (1e-3, 1e3), "sampled": (1, 1e6),
+    "explore": (0, 1), "first_order": (0, 1), "multi_step": (0, 1), "inner_rate": (1e-3, 1e3),
+    "episodes": (1, 1e4), "window": (1, 1e4), "likelihood": (0, 1e3),
+     "sampled": (1, 1e6),
     "priority": (0, 1), "correction": (0, 1), "n_steps": (0, 1e4), "time_scale": (1e-9, 1e12),
 }  # fmt: skip
 """Lowest and highest value by name; numbers of other names must be finite and at least 0."""
@@ -49,12 +51,13 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-def from_json(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+def from_json(kind: type[Settings], values: Mapping[str, Any], base: Settings | None = None) -> Settings:
     """Settings with some values other than the defaults.
 
     Args:
         kind: a frozen dataclass of numbers, switches and tuples of numbers.
         values: by name, as JSON has them.
+        base: other defaults than the dataclass's own.
 
     Raises:
         SettingsError: a name is unknown, or a value of another kind or out of its range.
@@ -64,7 +67,8 @@ def from_json(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
         if name not in known:
             raise SettingsError(f"setting {name!r} is unknown; there are {', '.join(sorted(known))}")
     try:
-        return kind(**{name: _checked(known[name], hints[name], value) for name, value in values.items()})
+        checked = {name: _checked(known[name], hints[name], value) for name, value in values.items()}
+        return kind(**{name: getattr(base, name) for name in known if base is not None} | checked)
     except SettingsError:
         raise
     except ValueError as error:

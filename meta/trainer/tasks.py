@@ -13,6 +13,7 @@ target's Q adapts to the same support. The grades are explained in `recall`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -29,10 +30,16 @@ from meta.errors import InputError
 from meta.experience import ReplayMemory, Transitions
 from meta.spec import Spec
 from meta.td import double_q_target, huber
-from meta.trainer.descent import Tensors, adam, descend
+from meta.trainer.budget import Budget, Pace
+from meta.trainer.descent import Tensors, adam, descend, in_order
 from meta.trainer.play import Family, at, begins, newest, play
 from meta.trainer.recall import TAU, Credit, Steps, action_values, adapt, advantages, believe, recall
+from meta.trainer.settings import from_json
+from meta.trainer.snapshots import Snapshot, Snapshots, moments, numbers, put_back, put_moments_back
 from meta.types import FloatArray
+
+TRIAL = 2
+"""Iterations that are timed where the time is limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,14 @@ def train(
     seed: int = 0,
     settings: Settings | None = None,
     git_revision: str = "",
+    resume: bool = False,
+    budget: Budget | None = None,
+    keep_every: float = 10.0,
 ) -> Iterator[Metrics]:
     """Meta-train a policy on `family` and save it to `out` after the last metrics.
+
+    Killed and resumed, a training ends in the same policy, to the bit, as one that was left alone; so does one in a
+    budget and one of as many iterations.
 
     Args:
         family: tasks to play, `family.num_envs` an iteration.
@@ -135,14 +148,27 @@ def train(
         seed: decides parameters, tasks, exploration and replay.
         settings: how to train; None takes the family's of `SETTINGS`.
         git_revision: of the code, for the manifest.
+        resume: go on from a killed training's state, `OUT.training`, where there is one.
+        budget: wall time; `settings.iterations` is lowered where they do not fit.
+        keep_every: seconds between states, at least.
 
     Raises:
         InputError: no adapter has this name.
+        SnapshotError: the state to resume is damaged or of another training.
+        BudgetError: too little time to learn anything.
         FloatingPointError: the loss is no longer finite.
     """
     if adapter not in ADAPTERS:
         raise InputError(f"adapter must be one of {', '.join(ADAPTERS)}, got {adapter!r}")
-    how = settings or SETTINGS.get(family.name, Settings())
+    how, budget = settings or SETTINGS.get(family.name, Settings()), budget or Budget()
+    data = f"{family.name} {family.num_envs} {family.steps}"
+    run = {"kind": "tasks", "data": data, "adapter": adapter, "seed": seed, "settings": asdict(how)}
+    snapshots = Snapshots(out, run, keep_every)
+    state = snapshots.found() if resume else None
+    if state is None:
+        how = replace(how, iterations=_fitting(family, out, adapter, seed, how, budget))
+    else:
+        how = from_json(Settings, state.facts["settings"])
     spec = Spec(
         items=family.actions, features=family.actions, width=how.width, hidden=how.hidden, slate="graded",
         adapter=ADAPTERS[adapter].learns_as, context=len(family.scale), steps=how.steps, history=how.history,
@@ -155,7 +181,29 @@ def train(
     memory: ReplayMemory[Transitions] = ReplayMemory(how.memory)
     family.reset(seed=seed)
     chances = np.resize(np.asarray(how.epsilon), (1, family.num_envs))
-    for iteration in range(how.iterations):
+    names, done, told = in_order(params, FASTER), 0, [0.0] * 4
+
+    def keep() -> Snapshot:
+        arrays = numbers(params, "online") | numbers(target, "target") | moments(optimiser, names)
+        arrays |= {f"memory.{name}": value for name, value in memory.state().items()}
+        return Snapshot(arrays, {
+            "settings": asdict(how), "iteration": done, "told": told, "steps": schedule.last_epoch,
+            "rates": [group["lr"] for group in optimiser.param_groups],
+            "rng": rng.bit_generator.state, "tasks": family.np_random.bit_generator.state,
+        })  # fmt: skip
+
+    if state is not None:
+        put_back(params, state.arrays, "online")
+        put_back(target, state.arrays, "target")
+        put_moments_back(optimiser, names, state.arrays)
+        kept = {name.removeprefix("memory."): x for name, x in state.arrays.items() if name.startswith("memory.")}
+        memory.resume(Transitions, kept)
+        schedule.last_epoch, done, told = (state.facts[name] for name in ("steps", "iteration", "told"))
+        for group, rate in zip(optimiser.param_groups, state.facts["rates"], strict=True):
+            group["lr"] = rate
+        rng.bit_generator.state = state.facts["rng"]
+        family.np_random.bit_generator.state = state.facts["tasks"]
+    for iteration in range(done, how.iterations):
         lived, returns = play(
             family, _numpy(params | {TAU: target[TAU]}), spec, how.credit, rng, episodes=how.episodes,
             epsilon=chances if iteration else np.ones((1, 1)), window=how.window,
@@ -172,20 +220,34 @@ def train(
                     target[name].lerp_(value, how.polyak)
             losses.append((likelihood.item(), td_loss.item()))
         nll, td = np.mean(losses, 0).tolist()
-        first, last = returns.mean(0)[[0, -1]].tolist()
-        yield Metrics(iteration + 1, how.iterations, first, last, nll, td)
+        done, told = iteration + 1, [*returns.mean(0)[[0, -1]].tolist(), nll, td]
+        snapshots.keep(keep)
+        yield Metrics(done, how.iterations, *told)
     learnt = _numpy(target)
     if spec.adapter != adapter:
         spec = replace(spec, adapter=adapter)
         parts = draw(memory.sample(8 * how.batch, rng).rows, how, rng)
         learnt = finetune.tuned(learnt, lambda tried: -_foretold(tried, spec, *parts, how.credit))
     trained_on = {"kind": "tasks", "name": family.name, "tasks": how.iterations * family.num_envs, "seed": seed}
-    metrics = {"first_return": first, "last_return": last, "likelihood": nll, "td_loss": td}
+    metrics = dict(zip(("first_return", "last_return", "likelihood", "td_loss"), told, strict=True))
     manifest = Manifest(
         spec, trained_on=trained_on | {"settings": asdict(how)}, metrics=metrics, git_revision=git_revision
     )
     actions = [f"action-{row}" for row in range(family.actions)]
     save(out, manifest, learnt, Catalogue.from_features(actions, np.eye(family.actions), actions))
+    snapshots.remove()
+
+
+def _fitting(family: Family, out: Path, adapter: str, seed: int, how: Settings, budget: Budget) -> int:
+    """The iterations that fit into a budget, measured on a training that is thrown away."""
+    if not budget.limited:
+        return how.iterations
+    probe = iter(train(family, out, adapter=adapter, seed=seed, settings=how, keep_every=math.inf))
+    next(probe)  # the first one warms up, and plays at random
+    pace = Pace()
+    for _ in range(TRIAL):
+        next(probe)
+    return budget.fitting(how.iterations, pace.seconds(TRIAL))
 
 
 def draw(lived: Transitions, how: Settings, rng: np.random.Generator) -> tuple[Steps, Steps]:

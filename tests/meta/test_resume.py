@@ -15,8 +15,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
 from meta.policy import Policy  # noqa: E402  # after the skip
-from meta.trainer import logs, worlds  # noqa: E402
+from meta.trainer import logs, tasks, worlds  # noqa: E402
 from meta.trainer.snapshots import Snapshot, SnapshotError, Snapshots  # noqa: E402
+from simulators.control import CartPoles  # noqa: E402
 from simulators.interest_exploration import InterestExploration  # noqa: E402
 from tests.meta.tastes import SMALL, tastes  # noqa: E402
 
@@ -42,6 +43,15 @@ def train_world(out: Path, kill_at: int = 0, **options: object) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def train_tasks(out: Path, kill_at: int = 0, **options: object) -> None:
+    """Train on a few cart-poles, likewise."""
+    how = tasks.Settings(iterations=5, updates=2, episodes=2, batch=4, block=4, memory=12, width=4, hidden=8, steps=1)
+    family = CartPoles(4, steps=12)
+    for metrics in tasks.train(family, out, seed=3, settings=how, keep_every=0.0, **options):  # type: ignore[arg-type]
+        if metrics.iteration == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def killed(which: str, out: Path, kill_at: int, **options: object) -> None:
     """Let a process of its own train, and be killed with SIGKILL after an iteration."""
     call = f"{which}(Path({str(out)!r}), {kill_at}, **{options!r})"
@@ -52,7 +62,12 @@ def killed(which: str, out: Path, kill_at: int, **options: object) -> None:
 
 @pytest.mark.parametrize(
     ("which", "adapter", "kill_at"),
-    [("train_logs", "maml", 7), ("train_logs", "finetune", 19), ("train_world", "finetune", 4)],
+    [
+        ("train_logs", "maml", 7),
+        ("train_logs", "finetune", 19),
+        ("train_world", "finetune", 4),
+        ("train_tasks", "finetune", 3),
+    ],
 )
 def test_a_killed_training_ends_in_the_same_policy(tmp_path: Path, which: str, adapter: str, kill_at: int) -> None:
     """Killed on a log while the stopping point is sought or in the kept round, or in a world: the twin's version."""

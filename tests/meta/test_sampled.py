@@ -61,7 +61,7 @@ def test_the_sampled_loss_estimates_the_full_one() -> None:
     start = initial(spec, likes, np.arange(60), np.random.default_rng(0))
     spec = replace(spec, eras=0)
     zero = {n: torch.zeros((len(drawn.rows), *v.shape[1:]) if n in TABLES else v.shape) for n, v in start.items()}
-    loss, td_loss = losses(zero, zero, spec, torch.zeros((len(drawn.rows), 1)), drawn, 1.0, 0.8)
+    loss, td_loss = losses(zero, zero, spec, torch.zeros((len(drawn.rows), 1)), drawn, 1.0, torch.full((16,), 0.8))
     expected = np.average(np.log(60 - drawn.prefix[:, :-1]), weights=drawn.weight)
     assert expected == pytest.approx(loss.item(), rel=0.01)
     assert 0.5 * drawn.reward.mean() == pytest.approx(td_loss.item())
@@ -99,6 +99,24 @@ def test_very_many_items_are_learnt_by_sampling(tmp_path: Path) -> None:
     learnt, base = (curve(ranker, asked).ndcg.mean(0) for ranker in (by_policy(policy), popular))
     assert learnt[4] > base[4] + 0.15
     assert 0 == policy.spec.neighbours
+
+
+def test_attributes_and_context_take_part() -> None:
+    """A log that has them trains parameters for them, and saves them: their gradients are not 0."""
+    log, catalogue = tastes()
+    rng = np.random.default_rng(0)
+    table = replace(
+        sequences(log, len(catalogue)),
+        attributes=rng.standard_normal((80, 3)).astype(np.float32),
+        context=rng.standard_normal((len(log), 2)).astype(np.float32),
+    )
+    learner = SampledLearner(table, catalogue, np.arange(80), "maml", np.random.default_rng(0), SPARSE)
+    before = learner.learnt()
+    learner.step()
+    learner.step()
+    after = learner.learnt()
+    assert (3, 2) == (learner.manifest.spec.attributes, learner.manifest.spec.context)
+    assert all((before[name] != after[name]).any() for name in ("prior.attributes", "context.w1"))
 
 
 def test_a_learner_that_goes_on_from_a_snapshot_is_its_twin() -> None:
