@@ -137,11 +137,12 @@ def draw(result: dict[str, Any], path: Path) -> None:
         rows = [row for row in result["rows"] if row["axis"] == axis]
         values = [row["value"] for row in rows]
         panel.plot(values, [row["milliseconds a step"] for row in rows], marker=".")
-        panel.set(xscale="log", ylim=(0, None), xlabel=axis)
+        panel.set(xscale="log", xlabel=axis)
         panel.set_xticks(values, [f"{value:,}" for value in values])
         panel.xaxis.minorticks_off()
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("CPU milliseconds a step")
+    panels[0].set_ylim(bottom=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
