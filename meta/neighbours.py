@@ -22,6 +22,8 @@ SHRINK = 50.0
 """Likes by which the cosine of rare items is held back."""
 PASSING = 8.0
 """Events after which an event that was not liked counts half of what it did at first."""
+BLOCK = 1024
+"""Items whose weights are worked out at once."""
 UNIT = 10.0
 """The weights are some hundredths, logits some units; the gain starts near 1 in between."""
 
@@ -57,11 +59,12 @@ def regress(
     penalty: float,
     met: float,
     cosine: float = 0.0,
+    most: int = 4000,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The strongest weights of the ridge regression of likes Y on evidence X, no item on itself.
 
-    B = P X'Y - P diag(diag(P X'Y) / diag(P)), P = (X'X + penalty I)^-1; EASE where X = Y. With fewer users than items
-    P X' = X'(XX' + penalty I)^-1 comes from a U x U system. Dense in the items: meant for up to about 10^4 of them.
+    B = P X'Y - P diag(diag(P X'Y) / diag(P)), P = (X'X + penalty I)^-1; EASE where X = Y. Only the most liked items
+    take part, because its cost is cubic and its weights of rare items are small; all have their share of the cosine.
 
     Args:
         user: int [M], users of events, in 0..U-1.
@@ -72,6 +75,7 @@ def regress(
         penalty: above 0, in users; larger trusts rare items less.
         met: what an event counts that was not liked, 0..1.
         cosine: share of the shrunk cosine of X and Y that is added, 0 or more.
+        most: items in the regression.
 
     Returns:
         int32 [N, K] rows, -1 where an item has fewer neighbours; float32 [N, K] weights, 0 there, largest size first.
@@ -82,29 +86,50 @@ def regress(
     width = min(keep, len(seen) - 1)
     if width < 1:
         return index, weight
-    y = np.zeros((int(user.max()) + 1, len(seen)))
+    y = np.zeros((int(user.max()) + 1, len(seen)), np.float32)
     x = y.copy()
     x[user, column] = met
     x[user[liked], column[liked]] = y[user[liked], column[liked]] = 1.0
+    head = np.sort(np.argsort(-y.sum(0), kind="stable")[:most])
+    place = np.full(len(seen), -1)
+    place[head] = np.arange(len(head))
+    of_head = _ridge(x[:, head].astype(np.float64), y[:, head].astype(np.float64), penalty)
+    size_x, size_y = (x * x).sum(0), y.sum(0)
+    for start in range(0, len(seen), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(seen)))
+        b = np.zeros((len(rows), len(seen)))
+        inside = place[rows] >= 0
+        b[np.ix_(inside, head)] = of_head[place[rows[inside]]]
+        if cosine:
+            b += cosine * (x[:, rows].T @ y) / (np.sqrt(np.outer(size_x[rows], size_y)) + SHRINK)
+        b[np.arange(len(rows)), rows] = 0.0
+        best, value = _strongest(b, width)
+        index[seen[rows], :width] = np.where(value != 0, seen[best], -1)
+        weight[seen[rows], :width] = value
+    return index, weight
+
+
+def _ridge(x: FloatArray, y: FloatArray, penalty: float) -> FloatArray:
+    """The weights B [A, A] of `regress`. With fewer users than items P X' = X'(XX' + penalty I)^-1: a U x U system."""
+    users, items = x.shape
     inverse: FloatArray
-    if len(x) < len(seen):
-        fitted = np.linalg.solve(x @ x.T + penalty * np.eye(len(x)), x).T
-        inverse = (np.eye(len(seen)) - fitted @ x) / penalty
+    if users < items:
+        fitted = np.linalg.solve(x @ x.T + penalty * np.eye(users), x).T
+        inverse = (np.eye(items) - fitted @ x) / penalty
     else:
-        inverse = np.linalg.inv(x.T @ x + penalty * np.eye(len(seen)))
+        inverse = np.linalg.inv(x.T @ x + penalty * np.eye(items))
         fitted = inverse @ x.T
-    b = fitted @ y
+    b: FloatArray = fitted @ y
     b -= inverse * (np.diag(b) / np.diag(inverse))
-    if cosine:
-        b += cosine * (x.T @ y) / (np.sqrt(np.outer((x * x).sum(0), y.sum(0))) + SHRINK)
-    np.fill_diagonal(b, 0.0)
+    return b
+
+
+def _strongest(b: FloatArray, width: int) -> tuple[IntArray, npt.NDArray[np.float32]]:
+    """Columns and values of each row's largest entries by size, largest first: [R, A] -> [R, width] twice."""
     size = np.abs(b)
     best = np.argpartition(-size, width - 1, axis=1)[:, :width]
     best = np.take_along_axis(best, np.argsort(-np.take_along_axis(size, best, 1), axis=1, kind="stable"), 1)
-    value = np.take_along_axis(b, best, 1).astype(np.float32)
-    index[seen, :width] = np.where(value != 0, seen[best], -1)
-    weight[seen, :width] = value
-    return index, weight
+    return best, np.take_along_axis(b, best, 1).astype(np.float32)
 
 
 def recall(

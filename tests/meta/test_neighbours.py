@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meta.neighbours import FADE, INDEX, WEIGHT, fade, init, recall, regress, scores, strengths
+from meta.neighbours import FADE, INDEX, SHRINK, WEIGHT, fade, init, recall, regress, scores, strengths
 from meta.spec import Spec
 from meta.types import Events
 
@@ -32,6 +32,16 @@ def test_regression_solves_each_item_alone(silent: int) -> None:
     left = x[:, others]
     expected = np.linalg.solve(left.T @ left + 2 * np.eye(29), left.T @ (x[:, 4] == 1))
     assert np.allclose(expected, dense[others, 4], atol=1e-6)
+
+
+def test_rare_items_have_a_cosine_and_no_regression() -> None:
+    """Of three items the two most liked are regressed on each other; the third keeps its share of the cosine alone."""
+    user, item = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1])
+    arguments = {"items": 3, "keep": 2, "penalty": 1.0, "met": 0.5, "cosine": 0.2}
+    index, weight = regress(user, item, np.ones(5, bool), most=2, **arguments)  # type: ignore[arg-type]  # mixed values
+    both, one = 0.2 * 2 / (2 + SHRINK), 0.2 * 1 / (2**0.5 + SHRINK)
+    assert [[1, 2], [0, 2]] == index[:2].tolist()
+    np.testing.assert_allclose(weight, [[2 / 3 + both, one], [2 / 3 + both, one], [one, one]], rtol=1e-5)
 
 
 def test_no_events_no_neighbours() -> None:
