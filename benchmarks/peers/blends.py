@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.peers.group import Group
 from benchmarks.peers.popularity import popularity
+from benchmarks.peers.popularity_by_attributes import popularity_by_attributes
 from benchmarks.peers.popularity_by_time import popularity_by_time
 from meta.coldstart import Scorer
 from meta.types import Context, Events, FloatArray
@@ -26,8 +27,14 @@ PRIORS: dict[str, dict[str, Fit]] = {
         f"half-life {days} d, floor {floor}": partial(popularity_by_time, half_life_days=days, floor=floor)
         for days, floor in product((90, 365, 1000), (0.3, 1.0))
     },
+    "popularity by time and attributes": {
+        f"half-life {days} d, floor {floor}, penalty {penalty}": partial(
+            popularity_by_attributes, penalty=penalty, half_life_days=days, floor=floor
+        )
+        for days, floor, penalty in product((90, 365, 1000), (1.0,), (10.0, 50.0))
+    },
 }
-"""Every kind of prior, and its settings."""
+"""Every kind of prior, and its settings; the last one where something is known of users."""
 
 
 def raw(scorer: Scorer, prior: Scorer) -> Scorer:

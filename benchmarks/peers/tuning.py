@@ -1,7 +1,8 @@
 """The fair peers: every family tuned on validation users, raw and blended with popularity and popularity by time.
 
 Settings of the family, prior, form and weight of the blend are chosen by mean NDCG@10 over all k on validation users.
-The family's settings are judged raw and blended with popularity; the best few of them also with popularity by time.
+The family's settings are judged raw and blended with popularity; the best few of them also with popularity by time, and
+where something is known of users with popularity by their attributes.
 """
 
 from __future__ import annotations
@@ -92,17 +93,12 @@ def tuned(group: Group, validation: Queries) -> Iterator[Peer]:
     asked = validation.first(MOST)
     yield Peer("random", "", 0.0, chance)
     yield Peer("popularity", "", _mean(popularity(group), asked), popularity)
-    priors = {
-        name: {how: _remember(standard(fit(group))) for how, fit in fits.items()} for name, fits in PRIORS.items()
-    }
-    by_time = PRIORS["popularity by time"]
-    yield max(
-        (
-            Peer("popularity by time", how, _mean(scorer, asked), by_time[how])
-            for how, scorer in priors["popularity by time"].items()
-        ),
-        key=_quality,
-    )
+    kinds = {name: fits for name, fits in PRIORS.items() if "attributes" not in name or group.attributes.shape[1]}
+    priors = {name: {how: _remember(standard(fit(group))) for how, fit in fits.items()} for name, fits in kinds.items()}
+    for name, scorers in priors.items():
+        if name != "popularity":
+            tried = [Peer(name, how, _mean(scorer, asked), PRIORS[name][how]) for how, scorer in scorers.items()]
+            yield max(tried, key=_quality)
     for name, settings in families().items():
         yield from _family(name, settings, group, priors, asked)
 

@@ -19,6 +19,7 @@ from benchmarks.peers.item_mean import item_and_user, item_mean
 from benchmarks.peers.likes import of_supports
 from benchmarks.peers.melu import adapt, melu
 from benchmarks.peers.popularity import chance, popularity
+from benchmarks.peers.popularity_by_attributes import popularity_by_attributes
 from benchmarks.peers.popularity_by_time import DAY_MS, popularity_by_time
 from benchmarks.peers.sasrec import available, sasrec
 from benchmarks.peers.tuning import FAMILIES, tuned
@@ -136,6 +137,19 @@ def test_popularity_by_time_does_not_depend_on_who_asks_with_whom() -> None:
     both = Context(np.zeros((2, 0)), np.zeros((2, 1, 0)), np.array([[6 * DAY_MS], [4 * DAY_MS]]))
     alone = [scorer(_history(), _at(days * DAY_MS))[0].tolist() for days in (6, 4)]
     assert [pytest.approx(row) for row in alone] == scorer(_history(), both).tolist()
+
+
+def test_popularity_by_attributes_asks_who_is_alike() -> None:
+    """Half like row 0, half row 1, as their attribute says: without a penalty each share is twice that, or none."""
+    rows = [[0], [0], [1], [1]]
+    group = _group(rows, time_ms=[[0]] * 4, items=2)
+    told = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
+    group = replace(group, log=replace(group.log, attributes=told))
+    scorer = popularity_by_attributes(group, penalty=1e-6, half_life_days=1.0, floor=0.0)
+    asked = Context(np.array([[1, 0]], np.float32), np.zeros((1, 1, 0), np.float32), np.array([[0]]))
+    assert [math.log(2.0), math.log(0.25)] == pytest.approx(scorer(_history(), asked)[0].tolist(), abs=1e-3)
+    unlike = popularity_by_attributes(group, penalty=1e9, half_life_days=1.0, floor=0.0)
+    assert [0.0, 0.0] == pytest.approx(unlike(_history(), asked)[0].tolist(), abs=1e-3)
 
 
 def test_the_item_mean_is_shrunk() -> None:
