@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import groupby
 
 import torch
@@ -42,6 +43,15 @@ def in_order(params: Tensors, faster: Mapping[str, float]) -> list[str]:
 
 def _multiple(name: str, faster: Mapping[str, float]) -> float:
     return next((multiple for start, multiple in faster.items() if name.startswith(start)), 1.0)
+
+
+@contextmanager
+def iteration(number: int) -> Iterator[None]:
+    """Tells in which iteration, counted from 1, a loss was not finite."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{error}: training stopped in iteration {number}, nothing was saved") from error
 
 
 def descend(loss: torch.Tensor, params: Tensors, optimiser: torch.optim.Optimizer, clip: float) -> None:

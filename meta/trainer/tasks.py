@@ -30,6 +30,7 @@ from meta.errors import InputError
 from meta.experience import ReplayMemory, Transitions
 from meta.spec import Spec
 from meta.td import double_q_target, huber
+from meta.trainer import descent
 from meta.trainer.budget import Budget, Pace
 from meta.trainer.descent import Tensors, adam, descend, in_order
 from meta.trainer.play import Family, at, begins, newest, play
@@ -213,7 +214,8 @@ def train(
         for _ in range(how.updates):
             past, query = draw(memory.sample(how.batch, rng).rows, how, rng)
             likelihood, td_loss = block_losses(params, target, spec, past, query, how.credit)
-            descend(how.likelihood * likelihood + td_loss, params, optimiser, how.clip)
+            with descent.iteration(iteration + 1):
+                descend(how.likelihood * likelihood + td_loss, params, optimiser, how.clip)
             schedule.step()
             with torch.no_grad():
                 for name, value in params.items():

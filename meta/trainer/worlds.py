@@ -26,6 +26,7 @@ from meta.checkpoint import Manifest, save
 from meta.errors import InputError
 from meta.experience import World
 from meta.spec import Spec
+from meta.trainer import descent
 from meta.trainer.budget import Budget, Pace
 from meta.trainer.rollout import meet
 from meta.trainer.settings import from_json
@@ -120,7 +121,8 @@ def train(
         rng.bit_generator.state, world.np_random.bit_generator.state = state.facts["rng"], state.facts["world"]
         done, (choice, td) = state.facts["iteration"], state.facts["losses"]
     for iteration in range(done, how.iterations):
-        reward, choice, td, epsilon = _iterate(world, learner, rng, how, iteration)
+        with descent.iteration(iteration + 1):
+            reward, choice, td, epsilon = _iterate(world, learner, rng, how, iteration)
         snapshots.keep(lambda: _snapshot(world, learner, rng, how, iteration + 1, [choice, td]))  # noqa: B023 - at once
         yield Metrics(iteration + 1, how.iterations, reward, choice, td, epsilon)
     learnt = learner.learnt()
