@@ -16,6 +16,7 @@ from meta.policy import Policy
 from meta.tasks import Sequences, sequences, split_users, windows
 from meta.trainer import logs
 from meta.trainer.log_groups import Groups
+from meta.trainer.log_learner import Learner
 from meta.types import FloatArray
 from tests.meta.tastes import SMALL, tastes
 
@@ -88,3 +89,15 @@ def test_an_item_without_likes_ranks_by_its_features(tmp_path: Path) -> None:
     )  # fmt: skip
     wanted = (ranking.row < 30) == (split.test % 2 == 0)[:, None]
     assert wanted.mean() > 0.9
+
+
+def test_grades_make_no_groups() -> None:
+    """Groups count likes; where rewards are graded there are none, and attributes move the prior alone."""
+    log, catalogue = tastes()
+    table = replace(sequences(log, 60), attributes=np.eye(2, dtype=np.float32)[np.arange(80) % 2])
+    found = []
+    for slate in ("independent", "graded"):
+        how = replace(SMALL, slate=slate)
+        spec = Learner(table, catalogue, np.arange(80), "maml", np.random.default_rng(0), how).manifest.spec
+        found.append((spec.attributes, spec.groups))
+    assert [(2, 2), (2, 0)] == found
