@@ -52,6 +52,11 @@ class Budget:
         """Seconds so far."""
         return time.monotonic() - self.begun
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether more than a twentieth over the budget is spent: the machine has slowed down since it was measured."""
+        return self.spent > 1.05 * 60.0 * self.minutes
+
     def after(self, seconds: float) -> Budget:
         """The same budget with seconds that an earlier process has spent of it."""
         return replace(self, begun=self.begun - seconds)

@@ -183,6 +183,8 @@ def train(
     learner = learner_of(task, everybody, how, state)
     done = stopping.looked_at
     while learner.iteration < stopping.best_at:
+        if budget.overdrawn and 2 * learner.iteration >= stopping.best_at:
+            break  # late, and most of it is learnt: the manifest says how many iterations were kept
         learner.step()
         keep(learner)
         yield _metrics(learner, stopping, done + learner.iteration, done + stopping.best_at)
@@ -201,7 +203,7 @@ def train(
     span = (min(0.0, float(log.reward.min())), max(1.0, float(log.reward.max())))
     manifest = replace(
         learner.manifest, spec=spec, reward_range=span, trained_on=trained_on,
-        metrics=metrics | {"iterations": stopping.best_at}, git_revision=git_revision,
+        metrics=metrics | {"iterations": learner.iteration}, git_revision=git_revision,
         attributes=interactions.attributes.columns if interactions.attributes else (),
         context=interactions.context.columns if interactions.context else (),
     )  # fmt: skip

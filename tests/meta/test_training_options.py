@@ -36,6 +36,7 @@ def test_a_budget_plans_with_nine_tenths_of_its_time(now: list[float]) -> None:
     assert 50 == budget.fitting(50, 0.5, beside=4.0)
     assert 50.0 == budget.left
     assert 20.0 == budget.after(30.0).left
+    assert [False, True, False] == [b.overdrawn for b in (budget.after(52.0), budget.after(54.0), Budget())]
     assert 200 == Budget().fitting(200, 1e9)
 
 
