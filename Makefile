@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench bench-demo bench-coldstart bench-coat peers-env bench-serve bench-train protos lock clean
+.PHONY: setup demo test check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train \
+	bench-metastep bench-adapt peers-env protos lock clean
 
 setup: $(READY)
 
@@ -29,7 +30,7 @@ check: $(READY)  ## lint, types, import rules, protos
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-coat bench-serve bench-train  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train bench-metastep bench-adapt  ## all benchmarks; each writes benchmarks/results/NAME.json
 	$(BIN)/quickstudy bench report
 
 bench-demo: $(READY)
@@ -49,6 +50,9 @@ peers-env: .venv-peers/.ready  ## an environment for the sequential peers, whose
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-sequential.txt
 	touch .venv-peers/.ready
+
+bench-control bench-metastep bench-adapt: bench-%: $(READY)
+	$(BIN)/quickstudy bench $*
 
 bench-train: $(READY)
 	$(BIN)/quickstudy bench train --movielens $(MOVIELENS)
