@@ -8,6 +8,7 @@ either everywhere. The term fades in with evidence.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from meta.types import Array, BoolArray, Events, FloatArray, IntArray, Params
 INDEX, WEIGHT, FADE, MET = "neighbours.index", "neighbours.weight", "neighbours.fade", "neighbours.met"
 SHRINK = 50.0
 """Likes by which the cosine of rare items is held back."""
+LOOSE, SHARE = 20.0, 0.5
+"""The same for correlations, and their share: of the size of a regression's weights."""
 PASSING = 8.0
 """Events after which an event that was not liked counts half of what it did at first."""
 BLOCK = 1024
@@ -81,27 +84,65 @@ def regress(
         int32 [N, K] rows, -1 where an item has fewer neighbours; float32 [N, K] weights, 0 there, largest size first.
         `weight[i, j]` is what liking i adds to the item in `rows[i, j]`.
     """
-    index, weight = np.full((items, keep), -1, np.int32), np.zeros((items, keep), np.float32)
-    seen, column = np.unique(item, return_inverse=True)  # what nobody met has no neighbours
-    width = min(keep, len(seen) - 1)
-    if width < 1:
-        return index, weight
-    y = np.zeros((int(user.max()) + 1, len(seen)), np.float32)
-    x = y.copy()
-    x[user, column] = met
-    x[user[liked], column[liked]] = y[user[liked], column[liked]] = 1.0
+    x, y, seen = _evidence(user, item, liked, met)
     head = np.sort(np.argsort(-y.sum(0), kind="stable")[:most])
     place = np.full(len(seen), -1)
     place[head] = np.arange(len(head))
     of_head = _ridge(x[:, head].astype(np.float64), y[:, head].astype(np.float64), penalty)
     size_x, size_y = (x * x).sum(0), y.sum(0)
-    for start in range(0, len(seen), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(seen)))
+
+    def weights(rows: IntArray) -> FloatArray:
         b = np.zeros((len(rows), len(seen)))
         inside = place[rows] >= 0
         b[np.ix_(inside, head)] = of_head[place[rows[inside]]]
         if cosine:
             b += cosine * (x[:, rows].T @ y) / (np.sqrt(np.outer(size_x[rows], size_y)) + SHRINK)
+        return b
+
+    return _keep(weights, seen, items, keep)
+
+
+def correlate(
+    user: IntArray, item: IntArray, liked: BoolArray, items: int, keep: int, *, met: float
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """The strongest shrunk correlations of likes Y with evidence X: what users of an item like more than others do.
+
+    w = `SHARE` (X'Y - x y' / U) / (sqrt(|X|^2 |Y|^2) + `LOOSE`), x and y the column sums over U users. Where likes are
+    sparse among very many items a regression has too few users for its weights; what is popular is taken out of the
+    co-occurrence instead. Arguments and result as in `regress`.
+    """
+    x, y, seen = _evidence(user, item, liked, met)
+    size_x, size_y, sum_x = (x * x).sum(0), y.sum(0), x.sum(0)
+
+    def weights(rows: IntArray) -> FloatArray:
+        together = x[:, rows].T @ y - np.outer(sum_x[rows], size_y) / len(x)
+        b: FloatArray = SHARE * together / (np.sqrt(np.outer(size_x[rows], size_y)) + LOOSE)
+        return b
+
+    return _keep(weights, seen, items, keep)
+
+
+def _evidence(
+    user: IntArray, item: IntArray, liked: BoolArray, met: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], IntArray]:
+    """Evidence X and likes Y, float32 [U, A], of the items int [A] that anybody met."""
+    seen, column = np.unique(item, return_inverse=True)  # what nobody met has no neighbours
+    y = np.zeros((int(user.max(initial=-1)) + 1, len(seen)), np.float32)
+    x = y.copy()
+    x[user, column] = met
+    x[user[liked], column[liked]] = y[user[liked], column[liked]] = 1.0
+    return x, y, seen
+
+
+def _keep(
+    weights: Callable[[IntArray], FloatArray], seen: IntArray, items: int, keep: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """The strongest `keep` of each row of a matrix [A, A], of which `weights` works out some rows at once."""
+    index, weight = np.full((items, keep), -1, np.int32), np.zeros((items, keep), np.float32)
+    width = min(keep, len(seen) - 1)
+    for start in range(0, len(seen) if width > 0 else 0, BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(seen)))
+        b = weights(rows)
         b[np.arange(len(rows)), rows] = 0.0
         best, value = _strongest(b, width)
         index[seen[rows], :width] = np.where(value != 0, seen[best], -1)

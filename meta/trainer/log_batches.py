@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from meta.neighbours import MET, recall, regress, strengths
+from meta.neighbours import MET, correlate, recall, regress, strengths
 from meta.tasks import Sequences, windows
 from meta.trainer.log_groups import Groups
 from meta.types import Context, Events, FloatArray, IntArray
@@ -48,7 +48,7 @@ class Memories:
     """Co-occurrence memories of the training users in which nobody meets their own likes.
 
     A memory that holds a user's own history knows their future; a fade learnt on it trusts it too much. So users are
-    dealt into folds, and each is served the memory of the other folds. The memory that is kept also holds a share of
+    dealt into folds, and each is served the memory of the other folds. A regression that is kept also holds a share of
     the cosine; training does without, because weights that are all positive carry popularity, which the towers would
     undo at the price of users without events.
     """
@@ -63,7 +63,7 @@ class Memories:
             log: the log.
             users: training users.
             actions: int [A], rows of the items that take part.
-            keep, penalty, met, cosine: see `regress`.
+            keep, penalty, met, cosine: see `regress`; a penalty of 0 takes `correlate` in its place.
             folds: 2 or more.
             rng: deals users out.
         """
@@ -98,6 +98,8 @@ class Memories:
         place = self._place[log.item[at]]
         use = place >= 0
         liked = log.reward[at][use] > 0
+        if not penalty:
+            return correlate(owner[use], place[use], liked, self._items, keep, met=self._met)
         return regress(owner[use], place[use], liked, self._items, keep, penalty=penalty, met=self._met, cosine=cosine)
 
 

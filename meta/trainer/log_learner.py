@@ -52,7 +52,7 @@ class Settings:
         width, hidden, steps, order, history, slate: see `Spec`.
         inner_rate: what the learnt rates of `maml` start from.
         neighbours: kept neighbours of an item in the memory.
-        penalty: of the memory's regression; the first, unless validation users prefer another.
+        penalty: of the memory's regression, 0: correlations instead; the first, unless validation users prefer another.
         met: what an event counts in the memory that was not liked; the first, unless validation users prefer another.
         cosine: share of item-kNN's cosine in the memory.
         eras: spans of time that popularity tells apart; 0 leaves time out of it.
@@ -93,7 +93,7 @@ class Settings:
     history: int = 64
     slate: Slate = "independent"
     neighbours: int = 100
-    penalty: tuple[float, ...] = (400.0,)
+    penalty: tuple[float, ...] = (400.0, 0.0)
     met: tuple[float, ...] = (0.5, 0.0)
     cosine: float = 0.15
     eras: int = 64

@@ -283,7 +283,7 @@ def _transfer(task: Task, learner: AnyLearner) -> dict[str, FloatArray]:
 
 def with_best_memory(task: Task, how: Settings) -> Settings:
     """The settings with the penalty and the weight of dislikes whose memory, before learning, ranks clearly best."""
-    if task.sampled or len(how.penalty) * len(how.met) == 1:
+    if task.sampled or not how.neighbours or len(how.penalty) * len(how.met) == 1:
         return how
     best, chosen = -CLEARLY, how
     for penalty, met in product(how.penalty, how.met):

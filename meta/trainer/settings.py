@@ -22,7 +22,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "dropout": (0, 0.95), "average": (1e-3, 1), "clip": (1e-6, 1e6), "polyak": (0, 1), "discount": (0, 1),
     "td_weight": (0, 1e3), "judge_every": (1, 1e6), "patience": (1, 1e6), "earliest": (0, 1), "least": (0, 1e6),
     "width": (1, 1024), "hidden": (1, 4096), "tower": (0, 4096), "steps": (0, 64), "history": (1, 128),
-    "neighbours": (0, 1e4), "penalty": (1e-6, 1e9), "met": (0, 1), "folds": (1, 100), "validation": (0.01, 0.9),
+    "neighbours": (0, 1e4), "penalty": (0, 1e9), "met": (0, 1), "folds": (1, 100), "validation": (0.01, 0.9),
     "test": (0, 0.9), "order": (1, 2), "block": (1, 1e4), "memory": (1, 1e7), "mix": (0, 1), "epsilon": (0, 1),
     "explore": (0, 1), "first_order": (0, 1), "multi_step": (0, 1), "inner_rate": (1e-3, 1e3),
     "episodes": (1, 1e4), "window": (1, 1e4), "likelihood": (0, 1e3),

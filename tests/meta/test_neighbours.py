@@ -1,9 +1,26 @@
 """The co-occurrence memory: weights by hand, and the sum over a history."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 
-from meta.neighbours import FADE, INDEX, SHRINK, WEIGHT, fade, init, recall, regress, scores, strengths
+from meta.neighbours import (
+    FADE,
+    INDEX,
+    LOOSE,
+    SHRINK,
+    WEIGHT,
+    correlate,
+    fade,
+    init,
+    recall,
+    regress,
+    scores,
+    strengths,
+)
 from meta.spec import Spec
 from meta.types import Events
 
@@ -44,10 +61,23 @@ def test_rare_items_have_a_cosine_and_no_regression() -> None:
     np.testing.assert_allclose(weight, [[2 / 3 + both, one], [2 / 3 + both, one], [one, one]], rtol=1e-5)
 
 
-def test_no_events_no_neighbours() -> None:
+def test_correlation_by_hand() -> None:
+    """Of four users two like 0 and 1, one 0 and 2, one 2: together 2, 1, 0 against 3 * 2 / 4, 3 * 2 / 4, 2 * 2 / 4."""
+    user, item = np.array([0, 0, 1, 1, 2, 2, 3]), np.array([0, 1, 0, 1, 0, 2, 2])
+    index, weight = correlate(user, item, np.ones(7, bool), 3, keep=2, met=0.5)
+    dense = np.zeros((3, 3))
+    np.put_along_axis(dense, index, weight, 1)
+    zero_one, zero_two = 0.5 * 0.5 / (6**0.5 + LOOSE), 0.5 * -0.5 / (6**0.5 + LOOSE)
+    one_two = 0.5 * -1.0 / (2 + LOOSE)
+    expected = [[0, zero_one, zero_two], [zero_one, 0, one_two], [zero_two, one_two, 0]]
+    np.testing.assert_allclose(dense, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("of", [partial(regress, penalty=1.0), correlate])
+def test_no_events_no_neighbours(of: Callable[..., tuple[Any, Any]]) -> None:
     """An empty log is an empty memory."""
     nothing = np.zeros(0, int)
-    index, weight = regress(nothing, nothing, nothing > 0, 3, keep=2, penalty=1.0, met=0.5)
+    index, weight = of(nothing, nothing, nothing > 0, 3, keep=2, met=0.5)
     assert (-6, 0.0) == (index.sum(), weight.sum())
 
 
