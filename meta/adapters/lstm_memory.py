@@ -71,7 +71,8 @@ class LstmMemory:
     def advance(self, params: Params, spec: Spec, copy: Array, support: Support) -> Array:
         """One cell a new event: the events before the prefix's first one are in the copy already."""
         new = support.inside[:, 0] > 0
-        first = int(new.any(0).argmax()) if bool(new.any()) else new.shape[1]
+        ahead = new.any(0)
+        first = int(ahead.argmax()) if ahead.any() else len(ahead)
         states = self._read(params, spec, copy[:, 0], support, new, first)
         return states[-1][:, None] if states else copy
 
@@ -106,7 +107,7 @@ def cell(params: Params, x: Array, h_tm1: Array, c_tm1: Array) -> Array:
     xp, m = namespace(x), h_tm1.shape[-1]
     z = x + h_tm1 @ params["memory.h"]
     peephole = params["memory.peephole"]
-    gates = sigmoid(z[:, : 2 * m] + xp.concat([c_tm1 * peephole[0], c_tm1 * peephole[1]], axis=-1))
+    gates = sigmoid(z[:, : 2 * m] + (c_tm1[:, None] * peephole[:2]).reshape(-1, 2 * m))
     c = gates[:, m:] * c_tm1 + gates[:, :m] * xp.tanh(z[:, 3 * m :])
     h = sigmoid(z[:, 2 * m : 3 * m] + c * peephole[2]) * xp.tanh(c)
     return xp.concat([h, c], axis=-1)
@@ -115,12 +116,14 @@ def cell(params: Params, x: Array, h_tm1: Array, c_tm1: Array) -> Array:
 def inputs(support: Support, first: int = 0) -> Array:
     """X of each event from the first on: [B, T - first, E + EXTRAS]."""
     xp = namespace(support.e)
-    events, dtype = support.events, support.e.dtype
-    own = events.reward * events.mask  # of a slate only the events so far are known
-    extras = [support.seen.chosen, own, 0.1 * xp.log1p(time_gaps(events)), 0.1 * places(events)]
-    extra = xp.stack([xp.astype(x[:, first:], dtype) for x in extras], axis=-1)
-    root = float(support.e.shape[-1]) ** 0.5  # an embedding as it is, not divided by sqrt(E)
-    return xp.concat([root * support.e[:, first:], extra], axis=-1)
+    events, (users, length, width) = support.events, support.e.shape
+    root = float(width) ** 0.5  # an embedding as it is, not divided by sqrt(E)
+    x = xp.empty((users, length - first, EXTRAS), dtype=support.e.dtype)
+    x[..., 0] = support.seen.chosen[:, first:]
+    x[..., 1] = (events.reward * events.mask)[:, first:]  # of a slate only the events so far are known
+    x[..., 2] = 0.1 * xp.log1p(time_gaps(events)[:, first:])
+    x[..., 3] = 0.1 * places(events)[:, first:]
+    return xp.concat([root * support.e[:, first:], x], axis=-1)
 
 
 def time_gaps(events: Events) -> Array:
