@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -97,12 +96,9 @@ class Policy:
         with np.errstate(all="ignore"):
             copy = np.asarray(adapter.advance(self._params, self.spec, adapted.copy[:, None], support))[:, 0]
         accepted = adapted.accepted & _sound(copy)
-        return replace(
-            adapted,
-            copy=copy if accepted.all() else np.where(accepted[:, None], copy, self._nobody),
-            accepted=accepted,
-            events_used=adapted.events_used + fresh.sum(axis=1),
-        )
+        copy = copy if accepted.all() else np.where(accepted[:, None], copy, self._nobody)
+        used = adapted.events_used + fresh.sum(axis=1)
+        return Adaptation(copy, accepted, adapted.loss_before, adapted.loss_after, used)
 
     @property
     def half_lives_ms(self) -> tuple[float, ...]:
@@ -261,10 +257,11 @@ def _sound(copy: FloatArray) -> BoolArray:
 
 def _before(events: Events, fresh: BoolArray) -> int:
     """Where a batch of histories must be read from: one event ahead of the slates that the fresh events belong to."""
-    first = np.where(fresh.any(axis=1), fresh.argmax(axis=1), fresh.shape[1])
-    opened = events.group == np.take_along_axis(events.group, np.minimum(first, fresh.shape[1] - 1)[:, None], 1)
-    slate = np.where(first < fresh.shape[1], opened.argmax(axis=1), fresh.shape[1])
-    return max(0, int(slate.min()) - 1)
+    ahead: BoolArray = np.asarray(fresh.any(axis=0))
+    first = int(ahead.argmax()) if ahead.any() else len(ahead)
+    while 0 < first < len(ahead) and (events.group[:, first - 1] == events.group[:, first]).any():
+        first -= 1
+    return max(0, first - 1)
 
 
 def _check(checkpoint: Checkpoint) -> None:
