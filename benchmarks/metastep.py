@@ -207,4 +207,4 @@ def _torchopt(problem: Problem) -> list[torch.Tensor]:
 
 
 def _apart(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> list[float]:
-    return [float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)]
+    return [float((a - b).detach().abs().max()) for a, b in zip(ours, theirs, strict=True)]
