@@ -66,7 +66,7 @@ class ServedAgent:
             Counter()
         )  # why a slate was not ranked by a copy of the user's own; "" where it was
 
-    def act(self, rows: IntArray, features: FloatArray) -> IntArray:
+    def act(self, rows: IntArray) -> IntArray:
         """One `Recommend` a user, all at once."""
         replies = self._loop.run(self._ask(self._ids[rows]))
         self._decisions = [reply.decision_id for reply in replies]

@@ -37,8 +37,8 @@ class World(Protocol):
     def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
         """Meet new users.
 
-        The observation has "candidates", int [B, C] catalogue rows, -1 where less is on offer (never less than K), and
-        their "features" [B, C, F]; where X is above 0 also "context", float [B, X].
+        The observation has "candidates", int [B, C] catalogue rows, -1 where less is on offer (never less than K);
+        where X is above 0 also "context", float [B, X].
         """
 
     def step(self, actions: IntArray, /) -> tuple[Any, FloatArray, Any, Any, dict[str, Any]]:

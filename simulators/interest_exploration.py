@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
 
 from meta.catalogue import Catalogue
 from meta.types import FloatArray, IntArray
 from simulators.choice import choose, first_showings, probabilities
+from simulators.slates import OneUser, Slates, at_least_one
 
-Observation = dict[str, Any]
 
-
-class InterestExploration(VectorEnv[Observation, IntArray, Any]):
+class InterestExploration(Slates):
     """A batch of users of hidden types who click documents of the topic they favour.
 
     ## Description
@@ -32,7 +28,7 @@ class InterestExploration(VectorEnv[Observation, IntArray, Any]):
     given twice shows its document once.
 
     ## Observation Space
-    `Dict` a user:
+    `Dict` a user; `InterestExplorationEnv` has both, the batch leaves features to `catalogue().features`.
     | key | index | meaning | min | max | unit |
     |---|---|---|---|---|---|
     | candidates | 0..candidates-1 | row of the document in `catalogue()` | 0 | num_items - 1 | row |
@@ -68,9 +64,7 @@ class InterestExploration(VectorEnv[Observation, IntArray, Any]):
     * v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]  # gymnasium declares it an instance attribute
     name = "interest_exploration"
-    context = 0
 
     def __init__(
         self,
@@ -89,95 +83,45 @@ class InterestExploration(VectorEnv[Observation, IntArray, Any]):
         no_click: float = 5.0,
         catalogue_seed: int = 0,
     ) -> None:
-        for argument, value, low in (("users", users, 1), ("steps", steps, 1), ("topics", topics, 1)):
-            if value < low:
-                raise ValueError(f"{argument} must be at least {low}, got {value}")
-        if not 1 <= slate_size <= candidates <= num_items:
-            raise ValueError(f"1 <= slate_size <= candidates <= num_items, got {slate_size}, {candidates}, {num_items}")
-        self.num_envs, self.steps, self.candidates, self.slate_size = users, steps, candidates, slate_size
-        self.topics, self.no_click = topics, no_click
+        at_least_one(topics=topics)
+        law = np.random.default_rng(catalogue_seed)
+        self.documents = _documents(num_items, topics, quality_mean, quality_std, law)
+        names = [f"topic_{j}" for j in range(topics)] + ["quality"]
+        ids = [f"doc-{i:06d}" for i in range(num_items)]
+        super().__init__(users, steps, candidates, slate_size, Catalogue.from_features(ids, self.documents, names), law)
+        self.topics, self.no_choice = topics, no_click
         self.own_affinity, self.other_affinity, self.affinity_std = own_affinity, other_affinity, affinity_std
-        self.documents = _documents(num_items, topics, quality_mean, quality_std, np.random.default_rng(catalogue_seed))
-        self.single_action_space = spaces.MultiDiscrete([candidates] * slate_size)
-        self.action_space = spaces.MultiDiscrete(np.full((users, slate_size), candidates))
-        self.single_observation_space = _observation_space((candidates,), self.documents)
-        self.observation_space = _observation_space((users, candidates), self.documents)
-        self._affinity: FloatArray = np.zeros((users, topics))
-        self._offer: IntArray = np.zeros((users, candidates), np.int32)
-        self._step = steps
-
-    def catalogue(self) -> Catalogue:
-        """Return the documents as a policy and the service know them: ids "doc-000000" on, topic one-hot, quality."""
-        names = [f"topic_{j}" for j in range(self.topics)] + ["quality"]
-        return Catalogue.from_features([f"doc-{i:06d}" for i in range(len(self.documents))], self.documents, names)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Draw new users and their first candidates; without a seed the generator goes on where it stands."""
-        super().reset(seed=seed)
-        kind = self.np_random.integers(self.topics, size=self.num_envs)
-        log_affinity = np.where(np.arange(self.topics) == kind[:, None], self.own_affinity, self.other_affinity)
-        self._affinity = np.exp(log_affinity + self.affinity_std * self.np_random.standard_normal(log_affinity.shape))
-        self._step = 0
-        return self._observe(), {}
-
-    def step(
-        self, actions: IntArray
-    ) -> tuple[Observation, FloatArray, np.ndarray[Any, Any], np.ndarray[Any, Any], dict[str, Any]]:
-        """Show the slates at these candidate positions int [B, K]; the users click or do not."""
-        actions = np.asarray(actions)
-        if self._step >= self.steps:
-            raise RuntimeError("the episode has ended (or never begun): call reset before step")
-        if actions.shape != (self.num_envs, self.slate_size):
-            raise ValueError(f"actions must have shape {(self.num_envs, self.slate_size)}, got {actions.shape}")
-        if actions.min() < 0 or actions.max() >= self.candidates:
-            raise ValueError(f"actions must be in 0..{self.candidates - 1}, got {actions.min()}..{actions.max()}")
-        slate = np.take_along_axis(self._offer, actions, 1)
-        choice = choose(self.chances(slate), self.np_random)
-        self._step += 1
-        ended = np.full(self.num_envs, self._step >= self.steps)
-        reward = (choice >= 0).astype(np.float64)
-        return self._observe(), reward, ended, np.zeros_like(ended), {"choice": choice}
 
     def appeal(self, rows: IntArray) -> FloatArray:
         """Hidden from policies: the score [B, n] that each user gives the documents in `rows` [B, n]."""
         documents = self.documents[rows]
         topic = documents[..., :-1].argmax(-1)
-        return np.take_along_axis(self._affinity, topic, 1) + documents[..., -1]
+        return np.take_along_axis(self.affinity, topic, 1) + documents[..., -1]
 
     def chances(self, slate: IntArray) -> FloatArray:
         """Hidden from policies: chance [B, K] of a click on each document of the slates in `slate` [B, K] (rows)."""
-        return probabilities(self.appeal(slate), self.no_click, first_showings(slate))
+        return probabilities(self.appeal(slate), self.no_choice, first_showings(slate))
 
-    def _observe(self) -> Observation:
-        self._offer = _distinct(len(self.documents), (self.num_envs, self.candidates), self.np_random)
-        return {"candidates": self._offer, "features": self.documents[self._offer]}
+    def draw_affinities(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Affinities [count, topics] of new users."""
+        kind = rng.integers(self.topics, size=count)
+        log_affinity = np.where(np.arange(self.topics) == kind[:, None], self.own_affinity, self.other_affinity)
+        drawn: FloatArray = np.exp(log_affinity + self.affinity_std * rng.standard_normal(log_affinity.shape))
+        return drawn
+
+    def _meet(self, rng: np.random.Generator) -> None:
+        self.affinity = self.draw_affinities(self.num_envs, rng)
+
+    def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
+        choice = choose(self.chances(slate), rng)
+        return choice, (choice >= 0).astype(np.float64)
 
 
-class InterestExplorationEnv(gymnasium.Env[Observation, IntArray]):
+class InterestExplorationEnv(OneUser):
     """One user of `InterestExploration`; takes its arguments other than `users`."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}  # type: ignore[misc]  # gymnasium declares it an instance attribute
-
     def __init__(self, **arguments: Any) -> None:
-        self._batch = InterestExploration(1, **arguments)
-        self.action_space = self._batch.single_action_space
-        self.observation_space = self._batch.single_observation_space
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new user."""
-        super().reset(seed=seed)
-        observation, info = self._batch.reset(seed=seed, options=options)
-        return _one(observation), info
-
-    def step(self, action: IntArray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Show the slate at these candidate positions int [K]."""
-        observation, reward, terminated, truncated, info = self._batch.step(np.asarray(action)[None])
-        choice = int(info["choice"][0])
-        return _one(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"choice": choice}
+        super().__init__(InterestExploration, **arguments)
 
 
 def _documents(count: int, topics: int, mean: float, std: float, rng: np.random.Generator) -> FloatArray:
@@ -185,31 +129,3 @@ def _documents(count: int, topics: int, mean: float, std: float, rng: np.random.
     topic = rng.integers(topics, size=count)
     quality = np.exp(mean + std * rng.standard_normal(count))
     return np.concatenate([np.eye(topics)[topic], quality[:, None]], 1).astype(np.float32)
-
-
-def _distinct(items: int, shape: tuple[int, int], rng: np.random.Generator) -> IntArray:
-    """Rows int32 of this shape, uniform without replacement along the last axis."""
-    users, count = shape
-    if items < 4 * count * count:  # too crowded to redraw rows with a repetition
-        return rng.permuted(np.tile(np.arange(items, dtype=np.int32), (users, 1)), axis=1)[:, :count]
-    rows = rng.integers(items, size=shape, dtype=np.int32)
-    while True:
-        ordered = np.sort(rows, 1)
-        again = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(1))
-        if not again.size:
-            return rows
-        rows[again] = rng.integers(items, size=(again.size, count), dtype=np.int32)
-
-
-def _observation_space(shape: tuple[int, ...], documents: FloatArray) -> spaces.Dict:
-    highest = np.append(np.ones(documents.shape[1] - 1, np.float32), documents[:, -1].max())
-    return spaces.Dict(
-        {
-            "candidates": spaces.Box(0, len(documents) - 1, shape, np.int32),
-            "features": spaces.Box(np.float32(0.0), np.broadcast_to(highest, (*shape, len(highest))), dtype=np.float32),
-        }
-    )
-
-
-def _one(observation: Observation) -> Observation:
-    return {key: value[0] for key, value in observation.items()}

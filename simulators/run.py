@@ -79,7 +79,7 @@ def run(world: JudgedWorld, agent: Agent, seed: int) -> FloatArray:
     rewards = []
     for _ in range(world.steps):
         rows = observation["candidates"]
-        positions = agent.act(rows, observation["features"])
+        positions = agent.act(rows)
         observation, reward, _, _, info = world.step(positions)
         agent.see(np.take_along_axis(rows, positions, 1), info["choice"], reward)
         rewards.append(reward)

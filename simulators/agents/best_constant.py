@@ -15,10 +15,11 @@ class BestConstant:
     def begin(self, world: JudgedWorld, seed: int) -> None:
         """Note the slate size."""
         self._size = world.slate_size
+        self._features = world.catalogue().features
 
-    def act(self, rows: IntArray, features: FloatArray) -> IntArray:
+    def act(self, rows: IntArray) -> IntArray:
         """Show the best quality on offer."""
-        slate: IntArray = top(features[..., -1], self._size)
+        slate: IntArray = top(self._features[rows, -1], self._size)
         return slate
 
     def see(self, slate: IntArray, choice: IntArray, reward: FloatArray) -> None:

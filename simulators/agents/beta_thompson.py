@@ -33,9 +33,10 @@ class BetaThompson:
         shape = (world.num_envs, self._features.shape[1] - 1)
         self._won, self._lost = np.full(shape, self._clicks), np.full(shape, self._misses)
 
-    def act(self, rows: IntArray, features: FloatArray) -> IntArray:
+    def act(self, rows: IntArray) -> IntArray:
         """Show the best of one draw."""
         rate = self._rng.beta(self._won, self._lost)
+        features = self._features[rows]
         slate: IntArray = top(np.einsum("bcf,bf->bc", features[..., :-1], rate) * features[..., -1], self._size)
         return slate
 

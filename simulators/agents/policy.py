@@ -44,7 +44,7 @@ class PolicyAgent:
         self._choice = np.zeros((world.num_envs, 0), np.int8)
         self._reward = np.zeros((world.num_envs, 0), np.float32)
 
-    def act(self, rows: IntArray, features: FloatArray) -> IntArray:
+    def act(self, rows: IntArray) -> IntArray:
         """Adapt, rank, and find what was ranked among the candidates."""
         users = len(rows)
         events = history(self._slate, self._choice, self._reward)

@@ -11,8 +11,14 @@ from meta.types import FloatArray, IntArray
 class JudgedWorld(World, Protocol):
     """A world that also tells what its users hide, for oracles."""
 
+    no_choice: float
+    """Logit of choosing nothing."""
+
     def appeal(self, rows: IntArray, /) -> FloatArray:
-        """The logit [B, n] that each user gives the items in `rows` [B, n]."""
+        """The logit [B, n] that each user gives now to the items in `rows` [B, n]."""
+
+    def worth(self, rows: IntArray, /) -> FloatArray:
+        """The expected reward [B, n] of each of these items, were it chosen."""
 
 
 class Agent(Protocol):
@@ -23,8 +29,8 @@ class Agent(Protocol):
     def begin(self, world: JudgedWorld, seed: int) -> None:
         """Forget everything; the users of `world` are new."""
 
-    def act(self, rows: IntArray, features: FloatArray) -> IntArray:
-        """Choose slates: catalogue rows [B, C] and features [B, C, F] on offer -> positions int [B, K]."""
+    def act(self, rows: IntArray) -> IntArray:
+        """Choose slates: catalogue rows on offer [B, C] -> positions int [B, K]."""
 
     def see(self, slate: IntArray, choice: IntArray, reward: FloatArray) -> None:
         """Learn the outcome: rows shown [B, K], chosen position [B] (-1 none), reward [B]."""

@@ -19,7 +19,7 @@ class Random:
         self._size = world.slate_size
         self._rng = np.random.default_rng(seed)
 
-    def act(self, rows: IntArray, features: FloatArray) -> IntArray:
+    def act(self, rows: IntArray) -> IntArray:
         """Draw positions without replacement."""
         slate: IntArray = top(self._rng.random(rows.shape), self._size)
         return slate

@@ -99,7 +99,7 @@ def test_served_and_trained_policy_show_the_same(tmp_path: Path) -> None:
     slates = []
     for _ in range(world.steps):
         rows = observation["candidates"]
-        shown = agent.act(rows, observation["features"])
+        shown = agent.act(rows)
         slates.append(np.take_along_axis(rows, shown, 1))
         observation, reward, _, _, info = world.step(shown)
         agent.see(slates[-1], info["choice"], reward)

@@ -1,25 +1,11 @@
 """The world `interest_exploration` against its law."""
 
 import math
-import pickle
-from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
-from simulators.interest_exploration import InterestExploration, InterestExplorationEnv
-
-
-def episode(world: InterestExploration, seed: int) -> list[Any]:
-    """Everything that one episode of a fixed way to act shows."""
-    seen: list[Any] = [world.reset(seed=seed)[0]["candidates"]]
-    actions = np.tile(np.arange(world.slate_size), (world.num_envs, 1))
-    for _ in range(world.steps):
-        observation, reward, terminated, _, info = world.step(actions)
-        seen += [observation["candidates"], reward, terminated, info["choice"]]
-    return seen
+from simulators.interest_exploration import InterestExploration
 
 
 def test_chances_follow_the_law_for_a_given_user_and_slate() -> None:
@@ -63,64 +49,6 @@ def test_clicks_come_as_often_as_their_chances() -> None:
     np.testing.assert_allclose(expected, [(choice == 0).mean(), (choice == 1).mean()], atol=4 * 0.5 / 20_000**0.5)
 
 
-@pytest.mark.parametrize("items", [20, 200, 10_000])
-def test_candidates_are_distinct_and_known_to_the_catalogue(items: int) -> None:
-    """No document is offered twice at a step, and features are the catalogue's rows."""
-    world = InterestExploration(300, num_items=items)
-    observation, _ = world.reset(seed=0)
-    rows = observation["candidates"]
-    assert [20] * 300 == [len(set(row)) for row in rows.tolist()]
-    catalogue = world.catalogue()
-    np.testing.assert_array_equal(catalogue.features[rows], observation["features"])
-    assert f"doc-{items - 1:06d}" == catalogue.ids[-1]
-
-
-def test_episodes_terminate_after_the_stated_steps() -> None:
-    """The last of three steps terminates without truncation, and a fourth is refused."""
-    world = InterestExploration(2, steps=3)
-    world.reset(seed=0)
-    ends = [world.step(np.array([[0, 1], [2, 3]]))[2:4] for _ in range(3)]
-    assert [[False] * 2, [False] * 2, [True] * 2] == [terminated.tolist() for terminated, _ in ends]
-    assert [[False] * 2] * 3 == [truncated.tolist() for _, truncated in ends]
-    with pytest.raises(RuntimeError, match="call reset"):
-        world.step(np.array([[0, 1], [2, 3]]))
-
-
-def test_twin_seeds_give_twin_episodes() -> None:
-    """The same seed repeats an episode exactly, another seed does not, nor does global randomness matter."""
-    first = episode(InterestExploration(5), 7)
-    np.random.seed(1)  # noqa: NPY002  # global state is what must not matter
-    second = episode(InterestExploration(5), 7)
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not np.array_equal(first[0], episode(InterestExploration(5), 8)[0])
-
-
-def test_a_pickled_world_goes_on_as_the_original() -> None:
-    """A copy made in the middle of an episode sees the same clicks and offers."""
-    world = InterestExploration(4)
-    world.reset(seed=5)
-    actions = np.tile([0, 1], (4, 1))
-    world.step(actions)
-    twin = pickle.loads(pickle.dumps(world))  # noqa: S301  # made on the line itself
-    mine, theirs = world.step(actions), twin.step(actions)
-    np.testing.assert_array_equal(mine[0]["candidates"], theirs[0]["candidates"])
-    np.testing.assert_array_equal(mine[4]["choice"], theirs[4]["choice"])
-
-
-def test_one_user_passes_gymnasiums_own_checks() -> None:
-    """`check_env` finds nothing wrong, warnings included."""
-    environment: gymnasium.Env[Any, Any] = InterestExplorationEnv()
-    check_env(environment, skip_render_check=True)
-
-
-def test_observations_and_actions_of_a_batch_fit_their_spaces() -> None:
-    """A sampled action is taken, and every observation is inside the stated space."""
-    world = InterestExploration(3)
-    world.action_space.seed(0)
-    assert world.observation_space.contains(world.reset(seed=0)[0])
-    assert world.observation_space.contains(world.step(world.action_space.sample())[0])
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -133,13 +61,3 @@ def test_impossible_worlds_are_refused(arguments: dict[str, int], words: str) ->
     """The error names the violated condition and the values."""
     with pytest.raises(ValueError, match=words):
         InterestExploration(**arguments)
-
-
-def test_actions_outside_the_offer_are_refused() -> None:
-    """A position past the candidates and a slate of another size are named."""
-    world = InterestExploration(1)
-    world.reset(seed=0)
-    with pytest.raises(ValueError, match=r"actions must be in 0\.\.19, got 0\.\.20"):
-        world.step(np.array([[0, 20]]))
-    with pytest.raises(ValueError, match=r"actions must have shape \(1, 2\), got \(1, 3\)"):
-        world.step(np.array([[0, 1, 2]]))

@@ -1,0 +1,213 @@
+"""The world `drifting_taste`: sweet items win now and tire their user, and one day the taste is another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from meta.catalogue import Catalogue
+from meta.types import BoolArray, FloatArray, IntArray
+from simulators.choice import choose, first_showings, probabilities
+from simulators.slates import OneUser, Slates
+
+
+class DriftingTaste(Slates):
+    """A batch of users whose hidden taste is to be learnt from slates, planned for, and learnt again.
+
+    ## Description
+    An item has a unit vector l (its topic's centre and noise), a quality q ~ N(0, 1) and a sweetness z ~ U(0, 1). A
+    user has a taste p = `taste_scale` * unit(`cluster_share` * cluster + n), of one of `clusters` clusters, and once,
+    at a step drawn from `change`, another one. Item i at position k of a slate (from 0) has the appeal
+
+        a = p·l + `quality_weight` q + `sweetness_weight` z - `satiation_weight` S[topic] - `fatigue_weight` F
+            - `no_choice` - `position_weight` k,
+
+    and is chosen with chance e^a / (1 + sum e^a) over the slate, or nothing is. What is chosen is watched for a share
+    sigmoid(`watch_taste` p·l + `watch_quality` q + `watch_offset` + `watch_noise` n). A choice makes its user weary:
+    at every step S <- `satiation_keep` S and F <- `fatigue_keep` F, and then a chosen item adds `satiation` to its
+    topic's S and `fatigue` z to F. F weighs on all items alike, so what wins now is paid for later.
+    n is standard normal throughout. Items and clusters are fixed by `catalogue_seed`.
+
+    ## Action Space
+    `MultiDiscrete([candidates] * slate_size)` a user: positions among the candidates, first shown first. A position
+    given twice shows its item once.
+
+    ## Observation Space
+    `Dict` a user; `DriftingTasteEnv` has both, the batch leaves features to `catalogue().features`.
+    | key | index | meaning | unit |
+    |---|---|---|---|
+    | candidates | 0..candidates-1 | row of the item in `catalogue()` | row |
+    | features | [candidate, 0..dimensions-1] | 2 l + `vector_noise` n | - |
+    | features | [candidate, dimensions] | q + `quality_noise` n | standard deviations |
+    | features | [candidate, dimensions + 1] | 2 z - 1 | - |
+    | features | [candidate, then on] | the item is of this topic | one-hot |
+
+    Taste, satiation, fatigue and the day of the change are hidden.
+
+    ## Rewards
+    The share of the chosen item that was watched, 0..1; 0 without a choice. `info["choice"]` holds the chosen slate
+    position, -1 for none.
+
+    ## Starting State
+    A fresh user without satiation or fatigue. Candidates are drawn afresh each step.
+
+    ## Episode End
+    Terminated after `steps` steps, for all users together. Never truncated. `reset` starts the next users.
+
+    ## Arguments
+    * `users`: users in the batch (count).
+    * `steps`: length of an episode (steps).
+    * `candidates`, `slate_size`, `num_items`: items on offer each step, shown each step, in the catalogue (count).
+    * `topics`, `clusters`, `dimensions`: topics, clusters of users, and floats of a taste (count).
+    * `topic_spread`: standard deviation of an item about its topic's centre (per coordinate, before scaling to 1).
+    * `taste_scale`: length of a taste (logits); `cluster_share`: weight of its cluster (standard deviations).
+    * `quality_weight`, `sweetness_weight`: appeal of one standard deviation of quality, of full sweetness (logits).
+    * `satiation_weight`, `fatigue_weight`: appeal lost by one unit of each (logits).
+    * `no_choice`: logit of choosing nothing (logits); `position_weight`: appeal lost by each position down (logits).
+    * `satiation`, `fatigue`: what a choice adds (units); `satiation_keep`, `fatigue_keep`: share kept a step (0..1).
+    * `watch_taste`, `watch_quality`, `watch_offset`, `watch_noise`: log odds of watching on (a logit of taste, a
+      standard deviation of quality, constant, standard deviation).
+    * `change`: first and last step of the change of taste (steps, from 0); None: it stays.
+    * `vector_noise`, `quality_noise`: standard deviation of what is seen of an item about its truth.
+    * `catalogue_seed`: seed of the generator of items, topics and clusters.
+
+    ## Version History
+    * v0: first version.
+    """
+
+    name = "drifting_taste"
+
+    def __init__(
+        self,
+        users: int = 1,
+        *,
+        steps: int = 40,
+        candidates: int = 40,
+        slate_size: int = 5,
+        num_items: int = 1_000,
+        topics: int = 10,
+        clusters: int = 5,
+        dimensions: int = 6,
+        topic_spread: float = 0.25,
+        taste_scale: float = 7.0,
+        cluster_share: float = 0.8,
+        quality_weight: float = 0.4,
+        sweetness_weight: float = 2.0,
+        satiation_weight: float = 0.8,
+        fatigue_weight: float = 5.0,
+        no_choice: float = 4.5,
+        position_weight: float = 0.25,
+        satiation: float = 0.5,
+        satiation_keep: float = 0.8,
+        fatigue: float = 0.3,
+        fatigue_keep: float = 0.9,
+        watch_taste: float = 0.35,
+        watch_quality: float = 0.3,
+        watch_offset: float = -0.5,
+        watch_noise: float = 0.5,
+        change: tuple[int, int] | None = (16, 24),
+        vector_noise: float = 0.1,
+        quality_noise: float = 0.3,
+        catalogue_seed: int = 2,
+    ) -> None:
+        law = np.random.default_rng(catalogue_seed)
+        centres = _unit(law.standard_normal((topics, dimensions)))
+        self._clusters: FloatArray = law.standard_normal((clusters, dimensions))
+        self.topic: IntArray = law.integers(topics, size=num_items)
+        self.vector = _unit(centres[self.topic] + topic_spread * law.standard_normal((num_items, dimensions)))
+        self.quality: FloatArray = law.standard_normal(num_items)
+        self.sweetness: FloatArray = law.random(num_items)
+        seen = [
+            2.0 * self.vector + vector_noise * law.standard_normal(self.vector.shape),
+            (self.quality + quality_noise * law.standard_normal(num_items))[:, None],
+            2.0 * self.sweetness[:, None] - 1.0,
+            np.eye(topics)[self.topic],
+        ]
+        names = [*(f"vector_{d}" for d in range(dimensions)), "quality", "sweetness"]
+        names += [f"topic_{j}" for j in range(topics)]
+        ids = [f"item-{i:06d}" for i in range(num_items)]
+        catalogue = Catalogue.from_features(ids, np.concatenate(seen, 1), names)
+        super().__init__(users, steps, candidates, slate_size, catalogue, law)
+        self.change = change
+        self.taste_scale, self.cluster_share = taste_scale, cluster_share
+        self.satiation_weight, self.fatigue_weight = satiation_weight, fatigue_weight
+        self.satiation, self.satiation_keep = satiation, satiation_keep
+        self.fatigue, self.fatigue_keep = fatigue, fatigue_keep
+        self.watch_taste, self.watch_noise = watch_taste, watch_noise
+        self._constant = quality_weight * self.quality + sweetness_weight * self.sweetness - no_choice
+        self._watch = watch_quality * self.quality + watch_offset
+        self._below = position_weight * np.arange(slate_size)
+
+    def appeal(self, rows: IntArray) -> FloatArray:
+        """Hidden from policies: the logit [B, n] of the items in `rows` [B, n], were they first in their slate."""
+        liking = np.einsum("bd,bnd->bn", self.taste, self.vector[rows])
+        tired = np.take_along_axis(self._satiated, self.topic[rows], 1)
+        weary = self.satiation_weight * tired + self.fatigue_weight * self._weary[:, None]
+        appeal: FloatArray = liking + self._constant[rows] - weary
+        return appeal
+
+    def worth(self, rows: IntArray) -> FloatArray:
+        """Hidden from policies: the share [B, n] that would be watched of these items, at the median of its noise."""
+        liking = np.einsum("bd,bnd->bn", self.taste, self.vector[rows])
+        return _sigmoid(self.watch_taste * liking + self._watch[rows])
+
+    def chances(self, slate: IntArray) -> FloatArray:
+        """Hidden from policies: chance [B, K] of a choice at each position of the slates in `slate` [B, K] (rows)."""
+        return probabilities(self.appeal(slate) - self._below, 0.0, first_showings(slate))
+
+    @property
+    def taste(self) -> FloatArray:
+        """Hidden from policies: the taste [B, dimensions] of this step."""
+        return np.where(self.changed[:, None], self._tastes[1], self._tastes[0])
+
+    @property
+    def changed(self) -> BoolArray:
+        """Hidden from policies: whose taste [B] is no longer the first."""
+        changed: BoolArray = self._step >= self.change_step
+        return changed
+
+    def draw_tastes(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Tastes [count, dimensions] of new users, or of users whose taste has just changed."""
+        cluster = self._clusters[rng.integers(len(self._clusters), size=count)]
+        drawn = self.cluster_share * cluster + rng.standard_normal(cluster.shape)
+        tastes: FloatArray = self.taste_scale * _unit(drawn)
+        return tastes
+
+    def _meet(self, rng: np.random.Generator) -> None:
+        users = self.num_envs
+        self._tastes = self.draw_tastes(2 * users, rng).reshape(2, users, -1)
+        first, last = (self.steps, self.steps) if self.change is None else self.change
+        self.change_step: IntArray = rng.integers(first, last + 1, size=users)
+        self._satiated: FloatArray = np.zeros((users, int(self.topic.max()) + 1))
+        self._weary: FloatArray = np.zeros(users)
+
+    def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
+        choice = choose(self.chances(slate), rng)
+        user = np.flatnonzero(choice >= 0)
+        item = slate[user, choice[user]]
+        liking = (self.taste[user] * self.vector[item]).sum(1)
+        noise = self.watch_noise * rng.standard_normal(len(choice))[user]
+        reward = np.zeros(len(choice))
+        reward[user] = _sigmoid(self.watch_taste * liking + self._watch[item] + noise)
+        self._satiated *= self.satiation_keep
+        self._weary *= self.fatigue_keep
+        self._satiated[user, self.topic[item]] += self.satiation
+        self._weary[user] += self.fatigue * self.sweetness[item]
+        return choice, reward
+
+
+class DriftingTasteEnv(OneUser):
+    """One user of `DriftingTaste`; takes its arguments other than `users`."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(DriftingTaste, **arguments)
+
+
+def _unit(x: FloatArray) -> FloatArray:
+    unit: FloatArray = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    return unit
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    return 1.0 / (1.0 + np.exp(-x))

@@ -1,0 +1,160 @@
+"""What all worlds of users share: a step offers items of a catalogue, takes a slate and tells the choice."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from meta.catalogue import Catalogue
+from meta.types import BoolArray, FloatArray, IntArray
+from simulators.offers import Offers
+
+Observation = dict[str, Any]
+Step = tuple[Observation, FloatArray, BoolArray, BoolArray, dict[str, Any]]
+
+
+class Slates(VectorEnv[Observation, IntArray, Any]):
+    """A batch of users who are shown slates for the same number of steps, all stepped at once.
+
+    A world says in `_meet` who comes, in `_answer` what they choose and what that is worth, and to oracles in `appeal`
+    and `worth` what they hide. The observation is {"candidates": int32 [B, C]}, rows of `catalogue()`, whose features
+    say what can be seen of them. Actions are positions among the candidates, int [B, K], first shown first; an item
+    shown twice counts once. `info["choice"]` is int [B], the chosen slate position, -1 for none.
+
+    Args:
+        users: B.
+        steps: G, length of an episode.
+        candidates: C, items on offer at each step, drawn afresh, uniformly without replacement.
+        slate_size: K, items shown at each step.
+        catalogue: all items.
+        rng: of what belongs to the world and not to its users.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]  # gymnasium declares it an instance attribute
+    name: str
+    context = 0
+    no_choice = 0.0
+    """Logit of choosing nothing."""
+
+    def __init__(
+        self, users: int, steps: int, candidates: int, slate_size: int, catalogue: Catalogue, rng: np.random.Generator
+    ) -> None:
+        at_least_one(users=users, steps=steps)
+        if not 1 <= slate_size <= candidates <= len(catalogue):
+            raise ValueError(
+                f"1 <= slate_size <= candidates <= num_items, got {slate_size}, {candidates}, {len(catalogue)}"
+            )
+        self.num_envs, self.steps, self.candidates, self.slate_size = users, steps, candidates, slate_size
+        self.single_action_space = spaces.MultiDiscrete([candidates] * slate_size)
+        self.action_space = spaces.MultiDiscrete(np.full((users, slate_size), candidates))
+        self.single_observation_space = spaces.Dict({"candidates": _rows((candidates,), len(catalogue))})
+        self.observation_space = spaces.Dict({"candidates": _rows((users, candidates), len(catalogue))})
+        self._catalogue, self._offers = catalogue, Offers(len(catalogue), candidates, rng)
+        self._offer: IntArray = np.zeros((users, candidates), np.int32)
+        self._step = steps
+
+    def catalogue(self) -> Catalogue:
+        """All items, as a policy and the service know them."""
+        return self._catalogue
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw new users and their first candidates; without a seed the generator goes on where it stands."""
+        super().reset(seed=seed)
+        self._step = 0
+        self._meet(self.np_random)
+        return self._observe(), {}
+
+    def step(self, actions: IntArray) -> Step:
+        """Show the slates at these candidate positions int [B, K]; the users choose or do not."""
+        actions = np.asarray(actions)
+        if self._step >= self.steps:
+            raise RuntimeError("the episode has ended (or never begun): call reset before step")
+        if actions.shape != (self.num_envs, self.slate_size):
+            raise ValueError(f"actions must have shape {(self.num_envs, self.slate_size)}, got {actions.shape}")
+        if actions.min() < 0 or actions.max() >= self.candidates:
+            raise ValueError(f"actions must be in 0..{self.candidates - 1}, got {actions.min()}..{actions.max()}")
+        choice, reward = self._answer(np.take_along_axis(self._offer, actions, 1), self.np_random)
+        self._step += 1
+        ended = np.full(self.num_envs, self._step >= self.steps)
+        return self._observe(), reward, ended, np.zeros_like(ended), {"choice": choice}
+
+    @abstractmethod
+    def appeal(self, rows: IntArray) -> FloatArray:
+        """Hidden from policies: the logit [B, n] that each user gives now to the items in `rows` [B, n]."""
+
+    def worth(self, rows: IntArray) -> FloatArray:
+        """Hidden from policies: the expected reward [B, n] of each of these items, were it chosen."""
+        return np.ones(rows.shape)
+
+    @abstractmethod
+    def _meet(self, rng: np.random.Generator) -> None:
+        """Draw new users."""
+
+    @abstractmethod
+    def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
+        """Let the users choose from slates [B, K] (rows): chosen position [B], -1 for none, and reward [B]."""
+
+    def _observe(self) -> Observation:
+        self._offer = self._offers.draw(self.num_envs, self.np_random)
+        return {"candidates": self._offer}
+
+
+class OneUser(gymnasium.Env[Observation, IntArray]):
+    """One user of a world; sees the features of the candidates beside their rows.
+
+    Args:
+        batch: the world's constructor; takes the number of users.
+        arguments: of the world.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}  # type: ignore[misc]  # gymnasium declares it an instance attribute
+
+    def __init__(self, batch: Callable[..., Slates], **arguments: Any) -> None:
+        self._batch = batch(1, **arguments)
+        self._features = self._batch.catalogue().features
+        rows = self._batch.single_observation_space
+        low, high = (
+            np.tile(bound, (self._batch.candidates, 1)) for bound in (self._features.min(0), self._features.max(0))
+        )
+        self.action_space = self._batch.single_action_space
+        self.observation_space = spaces.Dict({**rows, "features": spaces.Box(low, high)})  # type: ignore[dict-item]  # a Dict space is a mapping
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a new user."""
+        super().reset(seed=seed)
+        observation, info = self._batch.reset(seed=seed, options=options)
+        return self._seen(observation), info
+
+    def step(self, action: IntArray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Show the slate at these candidate positions int [K]."""
+        observation, reward, terminated, truncated, info = self._batch.step(np.asarray(action)[None])
+        choice = int(info["choice"][0])
+        return self._seen(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"choice": choice}
+
+    def _seen(self, observation: Observation) -> Observation:
+        rows = observation["candidates"][0]
+        return {"candidates": rows, "features": self._features[rows]}
+
+
+def at_least_one(**counts: int) -> None:
+    """Refuses counts below 1; ValueError."""
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def _rows(shape: tuple[int, ...], items: int) -> spaces.Box:
+    return spaces.Box(0, items - 1, shape, np.int32)
