@@ -159,7 +159,8 @@ class DriftingTaste(Slates):
     @property
     def taste(self) -> FloatArray:
         """Hidden from policies: the taste [B, dimensions] of this step."""
-        return np.where(self.changed[:, None], self._tastes[1], self._tastes[0])
+        taste: FloatArray = np.where(self.changed[:, None], self._tastes[1], self._tastes[0])
+        return taste
 
     @property
     def changed(self) -> BoolArray:
