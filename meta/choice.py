@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meta.arrays import clip, namespace
+from meta.arrays import cast, clip, namespace
 from meta.spec import Slate
 from meta.types import Array, Events
 
@@ -41,9 +41,9 @@ class Outcomes:
 def outcomes(events: Events, slate: Slate) -> Outcomes:
     """Arranges a batch of histories for the likelihood; `slate` as in `Spec`, events [B, T]."""
     xp = namespace(events.reward)
-    real = xp.astype(events.mask, events.reward.dtype)
-    chosen = xp.astype(events.mask & (events.reward > 0), real.dtype)
+    real = cast(events.mask, events.reward.dtype)
     reward = events.reward * real
+    chosen = cast(reward > 0, real.dtype)
     if slate == "graded":  # the logistic loss takes a share of a choice as it is
         chosen = clip(reward, 0.0, 1.0)
     if slate != "logit":
@@ -51,7 +51,7 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
     together = (
         (events.group[:, :, None] == events.group[:, None, :]) & events.mask[:, :, None] & events.mask[:, None, :]
     )
-    same = xp.astype(together, real.dtype)
+    same = cast(together, real.dtype)
     sums = same @ xp.stack([chosen, reward, real], axis=-1)
     clicks, size = sums[..., 0], sums[..., 2]
     return Outcomes(

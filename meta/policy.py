@@ -183,10 +183,12 @@ class Policy:
     def _accept(self, copy: FloatArray, support: Support, attributes: FloatArray | None) -> Adaptation:
         """Lets a copy [B, Z] through, or the prior in its place."""
         prior = self.prior(len(copy), attributes)
-        both = self._adapter.fast(self._params, self.spec, np.stack([prior, copy], axis=1), support.prior)
+        both = self._adapter.fast(
+            self._params, self.spec, np.concat([prior[:, None], copy[:, None]], axis=1), support.prior
+        )
         before, after = np.asarray(q_network.support_loss(both, support)).T
         accepted = _sound(copy) & np.isfinite(after)
-        used = support.inside[:, 0].sum(axis=-1).astype(np.int64)
+        used = support.inside[:, 0].sum(-1).astype(np.int64)
         copy = copy if accepted.all() else np.where(accepted[:, None], copy, prior)
         return Adaptation(copy, accepted, before, after, used)
 

@@ -217,9 +217,8 @@ def advantages(params: Params, belief: Belief, e_q: Array, b_q: Array) -> Array:
 
 def support_loss(fast: Fast, support: Support) -> Array:
     """Mean choice loss by decision of the events inside each prefix under copies of P prefixes: [B, P]; 0 if empty."""
-    xp = namespace(fast.u)
-    decisions = xp.sum(support.inside * support.seen.share[:, None, :], axis=-1)
-    total = xp.sum(support.inside * losses(logits(fast, support), support.seen), axis=-1)
+    decisions = (support.inside * support.seen.share[:, None, :]).sum(-1)
+    total = (support.inside * losses(logits(fast, support), support.seen)).sum(-1)
     return total / clip(decisions, 1.0, None)
 
 

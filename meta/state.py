@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from meta.arrays import namespace
+from meta.arrays import cast, namespace
 from meta.spec import Spec
 from meta.types import Array, Events, FloatArray, Params
 
@@ -67,10 +67,9 @@ def prefix_ages(events: Events, prefix: Array, history: int) -> tuple[Array, Arr
     Returns:
         float [B, P, T] of 0 and 1, and float [B, P, T] ages (0 = the newest decision; 0 where out).
     """
-    xp = namespace(events.reward)
     age = (prefix - 1)[:, :, None] - events.group[:, None, :]
-    inside = xp.astype(events.mask[:, None, :] & (age >= 0) & (age < history), events.reward.dtype)
-    return inside, inside * xp.astype(age, inside.dtype)
+    inside = events.mask[:, None, :] & (age >= 0) & (age < history)
+    return cast(inside, events.reward.dtype), cast(inside * age, events.reward.dtype)
 
 
 def summarise(features: Array, events: Events, inside: Array, age: Array) -> Array:

@@ -133,14 +133,13 @@ def evidence(params: Params, support: Support) -> tuple[Array, Array]:
     recency = support.inside * xp.exp(xp.log(sigmoid(params["evidence.decay"])) * support.age)
     w = params["evidence.outcome"]
     outcome = softplus(w[0] + w[1] * support.seen.any_chosen + w[2] * support.seen.reward)
-    decisions = xp.sum(recency * support.seen.share[:, None, :], axis=-1)[..., None]
+    decisions = (recency * support.seen.share[:, None, :]).sum(-1)[..., None]
     return recency * outcome[:, None, :], decisions
 
 
 def logits(fast: Fast, support: Support) -> Array:
     """Choice logits of the support under copies, the session left out unless it is the user's own: [B, P, T]."""
-    xp = namespace(fast.u)
     if fast.layers is None:
-        return fast.u @ xp.matrix_transpose(support.e) + support.bias[:, None, :]
+        return fast.u @ support.e.mT + support.bias[:, None, :]
     taste = fast.layers.forward(support.before[:, None])
-    return xp.sum(taste * support.e[:, None], axis=-1) + support.bias[:, None, :]
+    return (taste * support.e[:, None]).sum(-1) + support.bias[:, None, :]
