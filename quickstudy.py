@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 # One BLAS thread, before numpy loads: small products are far slower where threads fight for busy cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+sys.path.append(str(Path(__file__).parent))  # benchmarks are not packaged: in a checkout they stand beside this file
+
 import typer  # noqa: E402 - after the threads are pinned
 
 from meta.errors import InputError  # noqa: E402 - likewise
-
-if TYPE_CHECKING:
-    from meta.catalogue import Catalogue
-    from meta.dataset import Interactions as Log
+from terminal import (  # noqa: E402 - likewise
+    Adapter,
+    Env,
+    Interactions,
+    Items,
+    Json,
+    MovieLens,
+    Picture,
+    Policy,
+    Seed,
+    Users,
+    clear_errors,
+    follow,
+    keep,
+    read_log,
+    show_table,
+)
 
 app = typer.Typer(
     help="One meta-learned ranking policy, one small adapted copy of it per user.",
@@ -32,21 +42,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-bench = typer.Typer(help="Measure; each benchmark writes benchmarks/results/NAME.json.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
+try:
+    from benchmarks.commands import bench
+
+    app.add_typer(bench, name="bench")
+except ModuleNotFoundError:
+
+    @app.command("bench")
+    def no_bench() -> None:
+        """Measure; from a checkout of the repository only."""
+        typer.echo("quickstudy: benchmarks run from a checkout of the repository only", err=True)
+        raise typer.Exit(2)
+
 
 DEFAULT_ADAPTER = "maml"
-
-Policy = Annotated[Path, typer.Option(help="Policy folder, as `quickstudy train` writes it.")]
-Interactions = Annotated[Path | None, typer.Option(help="Events: user_id,item_id,reward,timestamp; CSV or Parquet.")]
-Items = Annotated[Path | None, typer.Option(help="Items: item_id and any columns; CSV or Parquet.")]
-Users = Annotated[Path | None, typer.Option(help="Users: user_id and any columns; CSV or Parquet.")]
-MovieLens = Annotated[Path | None, typer.Option(help="A MovieLens folder instead; reward 1 for a rating of 4 or more.")]
-Env = Annotated[str | None, typer.Option(help="Simulated users (interest_exploration) or tasks (cartpole, grid).")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write what is printed to this file too.")]
-Picture = Annotated[Path | None, typer.Option("--png", help="Draw the curves into this file.")]
-Adapter = Annotated[str | None, typer.Option(help="How copies are learnt (default maml): an adapter of meta/adapters.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 
 
 @app.command()
@@ -243,126 +252,6 @@ def serve(
         run_server(from_environment(ServerSettings, policy=policy, **given))
 
 
-@bench.command("demo")
-def bench_demo(seed: Seed = 0) -> None:
-    """The demo from scratch, kept as a result."""
-    with clear_errors(), tempfile.TemporaryDirectory() as out:
-        from benchmarks import demo as story
-        from benchmarks.report import RESULTS
-
-        result = story.run(Path(out), users=200, retrain=True, seed=seed, command="quickstudy bench demo")
-        keep(RESULTS / "demo.json", result)
-        shutil.copyfile(Path(out) / "curve.png", RESULTS / "demo.png")
-        show_claims(result)
-
-
-@bench.command("serve")
-def bench_serve(policy: Policy) -> None:
-    """Throughput and latency of Recommend beside a bare gRPC echo of the same messages."""
-    with clear_errors():
-        from benchmarks import serve as measure
-        from benchmarks.report import RESULTS
-
-        show_claims(measure.run(policy, RESULTS / "serve.json"))
-
-
-@bench.command("coldstart")
-def bench_coldstart(
-    interactions: Interactions = None,
-    items: Items = None,
-    users: Users = None,
-    movielens: MovieLens = None,
-    folds: Annotated[int, typer.Option(help="User splits; every user is judged once.", min=2)] = 6,
-    seed: Annotated[int, typer.Option(help="Deals the users out.", min=0)] = 601,
-    adapters: Annotated[str, typer.Option(help="Names joined by commas beside the default one, or all.")] = "all",
-    out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
-) -> None:
-    """Every adapter beside tuned peers on user splits that no setting was chosen on."""
-    with clear_errors():
-        from benchmarks import coldstart as measure
-        from benchmarks import curve
-        from benchmarks.report import RESULTS
-
-        path = out or RESULTS / "coldstart.json"
-        chosen = () if adapters == "all" else adapters.split(",")
-        source = measure.Source(movielens, interactions, items, users)
-        result = measure.run(source, path, seed=seed, folds=folds, adapters=chosen, tell=typer.echo)
-        show_table(f"NDCG@10 of {result['users']} users never seen, by events", result["rows"])
-        show_table("beside it", result["beside"])
-        curve.draw(result, path.with_suffix(".png"))
-        show_claims(result)
-
-
-@bench.command("control")
-def bench_control() -> None:
-    """The same adapters on cart-poles and mazes beside a DQN trained on the single task, after 0, 1, 2, 5 episodes."""
-    with clear_errors():
-        from benchmarks import control as measure
-        from benchmarks.report import RESULTS
-
-        result = measure.run(RESULTS / "control.json", RESULTS / "control.png")
-        show_table("return of the next episode after so many episodes of a task", measure.printable(result))
-        show_claims(result)
-
-
-@bench.command("metastep")
-def bench_metastep() -> None:
-    """One meta-step over 32 tasks beside higher, torchopt, torch.func.vmap and a loop, with the same gradients."""
-    with clear_errors():
-        from benchmarks import metastep as measure
-
-        show_result(measure.run())
-
-
-@bench.command("adapt")
-def bench_adapt() -> None:
-    """What one user's adaptation costs, by adapter and number of events, and how large the stored copy is."""
-    with clear_errors():
-        from benchmarks import adapt as measure
-
-        show_result(measure.run())
-
-
-@bench.command("train")
-def bench_train(movielens: Annotated[Path, typer.Option(help="A MovieLens folder.")]) -> None:
-    """What training costs by items, users and events, and from end to end."""
-    with clear_errors():
-        from benchmarks import train as measure
-        from benchmarks.report import RESULTS
-
-        result = measure.run(movielens)
-        measure.draw(result, RESULTS / "train.png")
-        show_table("CPU milliseconds a step", result["rows"])
-        show_claims(result)
-
-
-@bench.command("coat")
-def bench_coat(
-    coat: Annotated[Path, typer.Option(help="A folder of Coat: train.ascii, test.ascii and features.")],
-    seed: Annotated[int, typer.Option(help="Deals the users out.", min=0)] = 601,
-    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
-) -> None:
-    """Rewards of randomly drawn items, predicted from ratings of items that users picked."""
-    with clear_errors():
-        from benchmarks import coat as measure
-        from benchmarks.report import RESULTS
-
-        result = measure.run(coat, out or RESULTS / "coat.json", seed=seed, tell=typer.echo)
-        show_table(f"NDCG@10 of {result['users']} users never seen, by ratings", result["rows"])
-        show_claims(result)
-
-
-@bench.command("report")
-def bench_report() -> None:
-    """Writes docs/results.md from the committed results."""
-    with clear_errors():
-        from benchmarks import results_table
-
-        results_table.PAGE.parent.mkdir(exist_ok=True)
-        results_table.PAGE.write_text(results_table.page())
-        typer.echo("docs/results.md written")
-
-
 @app.command()
 def version() -> None:
     """The installed version."""
@@ -388,102 +277,8 @@ def task_families() -> Mapping[str, Any]:
     return TASKS
 
 
-def read_log(
-    interactions: Path | None, items: Path | None, users: Path | None, movielens: Path | None
-) -> tuple[Log, Catalogue]:
-    """The log that the options name."""
-    from meta import dataset
-
-    if movielens is not None:
-        if users is not None:
-            raise typer.BadParameter("--users goes with --interactions; a MovieLens folder brings its own")
-        return dataset.read_movielens(movielens)
-    if interactions is None or items is None:
-        raise typer.BadParameter("give --interactions and --items, or --movielens, or (to train) --env")
-    return dataset.read(interactions, items, users)
-
-
-def follow(progress: Iterable[Any], label: str) -> None:
-    """Runs a training generator under a progress bar; its metrics are dataclasses with `iteration` and `iterations`."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    with Progress(*columns) as bar:
-        task = bar.add_task(label, total=None, figures="")
-        for metrics in progress:
-            values = dataclasses.asdict(metrics)
-            done, total = values.pop("iteration"), values.pop("iterations")
-            floats = [f"{name} {value:.3f}" for name, value in values.items() if isinstance(value, float)]
-            bar.update(task, completed=done, total=total, figures="  ".join(floats[:2]))
-
-
-def show_table(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Prints rows under the names of the first one's columns."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = list(rows)
-    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for name in rows[0]:
-        table.add_column(str(name), overflow="fold")
-    for row in rows:
-        table.add_row(*[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()])
-    Console().print(table)
-
-
-def show_claims(result: Mapping[str, Any]) -> None:
-    """Prints what a benchmark found; exits with 1 where a claim does not hold."""
-    show_table("claims", result["claims"])
-    if not all(claim["holds"] for claim in result["claims"]):
-        raise typer.Exit(1)
-
-
-def show_result(result: Mapping[str, Any]) -> None:
-    """Prints the rows of a benchmark, then its claims."""
-    show_table(result["command"], result["rows"])
-    show_claims(result)
-
-
-def keep(path: Path | None, result: Mapping[str, Any]) -> None:
-    """Writes a result as JSON where a file is wanted."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turns an error about what the user gave into one line and exit code 2; any other keeps its traceback."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        extra = {"torch": "train", "pandas": "train", "gymnasium": "simulate", "matplotlib": "simulate"}
-        extra |= {"implicit": "bench", "scipy": "bench", "tensorboard": "tensorboard", "optuna": "tune"}
-        if error.name == "benchmarks":
-            typer.echo("quickstudy: this command runs from a checkout of the repository only", err=True)
-        elif error.name in extra:
-            typer.echo(
-                f"quickstudy: this command needs {error.name}; install quickstudy[{extra[error.name]}]", err=True
-            )
-        else:
-            raise
-        raise typer.Exit(2) from error
-    except (InputError, FloatingPointError) as error:
-        typer.echo(f"quickstudy: {error}", err=True)
-        raise typer.Exit(2) from error
-
-
 def main() -> None:
     """The console command."""
-    sys.path.append(
-        str(Path(__file__).parent)
-    )  # benchmarks are not packaged: they stand beside this file in a checkout
     app()
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.storages import JournalStorage
@@ -66,7 +66,7 @@ WORLD: Space = {
 """What is hard to set, by the kind of training; what a training does not have is left out."""
 
 
-class Objective:
+class Objective(Protocol):
     """What a search maximises: the figures of one training, the last of which counts."""
 
     space: Space
@@ -74,7 +74,6 @@ class Objective:
 
     def figures(self, adapter: str, how: Any) -> Iterator[tuple[int, float]]:
         """Train, and tell now and then how well: step and figure."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""The commands of `quickstudy bench`: each makes one call into one benchmark, keeps the result and prints it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from terminal import (
+    Interactions,
+    Items,
+    MovieLens,
+    Policy,
+    Seed,
+    Users,
+    clear_errors,
+    keep,
+    show_claims,
+    show_result,
+    show_table,
+)
+
+bench = typer.Typer(help="Measure; each benchmark writes benchmarks/results/NAME.json.", no_args_is_help=True)
+
+
+@bench.command("demo")
+def bench_demo(seed: Seed = 0) -> None:
+    """The demo from scratch, kept as a result."""
+    with clear_errors(), tempfile.TemporaryDirectory() as out:
+        from benchmarks import demo as story
+        from benchmarks.report import RESULTS
+
+        result = story.run(Path(out), users=200, retrain=True, seed=seed, command="quickstudy bench demo")
+        keep(RESULTS / "demo.json", result)
+        shutil.copyfile(Path(out) / "curve.png", RESULTS / "demo.png")
+        show_claims(result)
+
+
+@bench.command("serve")
+def bench_serve(policy: Policy) -> None:
+    """Throughput and latency of Recommend beside a bare gRPC echo of the same messages."""
+    with clear_errors():
+        from benchmarks import serve as measure
+        from benchmarks.report import RESULTS
+
+        show_claims(measure.run(policy, RESULTS / "serve.json"))
+
+
+@bench.command("coldstart")
+def bench_coldstart(
+    interactions: Interactions = None,
+    items: Items = None,
+    users: Users = None,
+    movielens: MovieLens = None,
+    folds: Annotated[int, typer.Option(help="User splits; every user is judged once.", min=2)] = 6,
+    seed: Annotated[int, typer.Option(help="Deals the users out.", min=0)] = 601,
+    adapters: Annotated[str, typer.Option(help="Names joined by commas beside the default one, or all.")] = "all",
+    out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
+) -> None:
+    """Every adapter beside tuned peers on user splits that no setting was chosen on."""
+    with clear_errors():
+        from benchmarks import coldstart as measure
+        from benchmarks import curve
+        from benchmarks.report import RESULTS
+
+        path = out or RESULTS / "coldstart.json"
+        chosen = () if adapters == "all" else adapters.split(",")
+        source = measure.Source(movielens, interactions, items, users)
+        result = measure.run(source, path, seed=seed, folds=folds, adapters=chosen, tell=typer.echo)
+        show_table(f"NDCG@10 of {result['users']} users never seen, by events", result["rows"])
+        show_table("beside it", result["beside"])
+        curve.draw(result, path.with_suffix(".png"))
+        show_claims(result)
+
+
+@bench.command("control")
+def bench_control() -> None:
+    """The same adapters on cart-poles and mazes beside a DQN trained on the single task, after 0, 1, 2, 5 episodes."""
+    with clear_errors():
+        from benchmarks import control as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(RESULTS / "control.json", RESULTS / "control.png")
+        show_table("return of the next episode after so many episodes of a task", measure.printable(result))
+        show_claims(result)
+
+
+@bench.command("metastep")
+def bench_metastep() -> None:
+    """One meta-step over 32 tasks beside higher, torchopt, torch.func.vmap and a loop, with the same gradients."""
+    with clear_errors():
+        from benchmarks import metastep as measure
+
+        show_result(measure.run())
+
+
+@bench.command("adapt")
+def bench_adapt() -> None:
+    """What one user's adaptation costs, by adapter and number of events, and how large the stored copy is."""
+    with clear_errors():
+        from benchmarks import adapt as measure
+
+        show_result(measure.run())
+
+
+@bench.command("train")
+def bench_train(movielens: Annotated[Path, typer.Option(help="A MovieLens folder.")]) -> None:
+    """What training costs by items, users and events, and from end to end."""
+    with clear_errors():
+        from benchmarks import train as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(movielens)
+        measure.draw(result, RESULTS / "train.png")
+        show_table("CPU milliseconds a step", result["rows"])
+        show_claims(result)
+
+
+@bench.command("coat")
+def bench_coat(
+    coat: Annotated[Path, typer.Option(help="A folder of Coat: train.ascii, test.ascii and features.")],
+    seed: Annotated[int, typer.Option(help="Deals the users out.", min=0)] = 601,
+    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
+) -> None:
+    """Rewards of randomly drawn items, predicted from ratings of items that users picked."""
+    with clear_errors():
+        from benchmarks import coat as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(coat, out or RESULTS / "coat.json", seed=seed, tell=typer.echo)
+        show_table(f"NDCG@10 of {result['users']} users never seen, by ratings", result["rows"])
+        show_claims(result)
+
+
+@bench.command("report")
+def bench_report() -> None:
+    """Writes docs/results.md from the committed results."""
+    with clear_errors():
+        from benchmarks import results_table
+
+        results_table.PAGE.parent.mkdir(exist_ok=True)
+        results_table.PAGE.write_text(results_table.page())
+        typer.echo("docs/results.md written")
