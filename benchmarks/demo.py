@@ -29,11 +29,11 @@ from meta.types import FloatArray, IntArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
 from simulators import picture
-from simulators.agents.best_constant import BestConstant
 from simulators.agents.beta_thompson import BetaThompson
 from simulators.agents.oracle import Oracle
 from simulators.agents.policy import PolicyAgent
 from simulators.agents.port import Agent, JudgedWorld
+from simulators.agents.quality import Quality
 from simulators.agents.random import Random
 from simulators.interest_exploration import InterestExploration
 from simulators.run import STEPS, summarise
@@ -191,7 +191,7 @@ def _beside(adapted: Path, session: Path) -> list[Agent]:
     makers: list[Callable[[], Agent]] = [
         lambda: PolicyAgent(Policy.load(session), name="session"),
         lambda: PolicyAgent(Policy.load(adapted), name="frozen", frozen=True),
-        BestConstant,
+        Quality,
         Random,
         BetaThompson,
         Oracle,

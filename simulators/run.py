@@ -11,12 +11,9 @@ import numpy as np
 
 from meta.policy import Policy
 from meta.types import FloatArray
-from simulators.agents.best_constant import BestConstant
-from simulators.agents.beta_thompson import BetaThompson
-from simulators.agents.oracle import Oracle
+from simulators import agents
 from simulators.agents.policy import PolicyAgent
 from simulators.agents.port import Agent, JudgedWorld
-from simulators.agents.random import Random
 
 STEPS = (0, 1, 2, 5, 10, 20, 40)
 """Steps that tables show: the first few, where a new user is hardest, then twice as far each time."""
@@ -89,11 +86,10 @@ def run(world: JudgedWorld, agent: Agent, seed: int) -> FloatArray:
 def compare(world: JudgedWorld, policy: Path, seed: int) -> dict[str, FloatArray]:
     """Let the same users meet the policy of a folder and everyone it is judged by: rewards [B, steps] by agent."""
     loaded = Policy.load(policy)
-    agents: list[Agent] = [PolicyAgent(loaded)]
+    judged: list[Agent] = [PolicyAgent(loaded)]
     if loaded.spec.adapter != "frozen":
-        agents.append(PolicyAgent(loaded, name="frozen", frozen=True))
-    agents += [BestConstant(), Random(), BetaThompson(), Oracle()]
-    return {agent.name: run(world, agent, seed) for agent in agents}
+        judged.append(PolicyAgent(loaded, name="frozen", frozen=True))
+    return {agent.name: run(world, agent, seed) for agent in [*judged, *agents.beside(world)]}
 
 
 def summarise(agent: str, rewards: FloatArray, steps: Sequence[int] = STEPS) -> Row:

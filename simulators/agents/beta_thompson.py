@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from meta.arrays import top
+from meta.catalogue import Catalogue
 from meta.types import FloatArray, IntArray
 from simulators.agents.port import JudgedWorld
 
@@ -47,3 +48,9 @@ class BetaThompson:
         won = (topics * clicked).sum(1)
         self._won += won
         self._lost += topics.max(1) - won
+
+
+def topical(catalogue: Catalogue) -> bool:
+    """Whether features are a topic one-hot and then the quality, as this agent reads them."""
+    names = [column.name for column in catalogue.columns]
+    return names == [*(f"topic_{j}" for j in range(catalogue.features.shape[1] - 1)), "quality"]

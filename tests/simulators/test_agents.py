@@ -5,19 +5,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulators.agents.best_constant import BestConstant
+from simulators import WORLDS
+from simulators.agents import beside
 from simulators.agents.beta_thompson import BetaThompson
 from simulators.agents.oracle import Oracle
 from simulators.agents.port import Agent
+from simulators.agents.quality import Quality
 from simulators.agents.random import Random
 from simulators.interest_exploration import InterestExploration
 from simulators.run import run
 
-ALL: list[type[Any]] = [Random, BestConstant, BetaThompson, Oracle]
+ALL: list[type[Any]] = [Random, Quality, BetaThompson, Oracle]
 
 
 def test_knowing_more_earns_more() -> None:
-    """Over 400 users random, best constant, Thompson sampling and oracle come in this order, near their known rates."""
+    """Over 400 users random, quality, Thompson sampling and oracle come in this order, near their known rates."""
     agents: list[Agent] = [make() for make in ALL]
     earned = [run(InterestExploration(400), agent, 11).mean() for agent in agents]
     np.testing.assert_allclose([0.296, 0.345, 0.605, 0.740], earned, atol=0.025)
@@ -44,9 +46,9 @@ def test_twin_seeds_give_twin_runs(make: type[Any]) -> None:
     np.testing.assert_array_equal(first, run(InterestExploration(20), agent, 2))
 
 
-def test_best_constant_shows_the_best_quality() -> None:
+def test_quality_shows_the_best_quality() -> None:
     """Of three documents it shows the two of the best quality, best first."""
-    world, agent = InterestExploration(1), BestConstant()
+    world, agent = InterestExploration(1), Quality()
     agent.begin(world, 0)
     rows = np.argsort(world.documents[:, -1])[[10, 5000, 9000]]
     assert [[2, 1]] == agent.act(rows[None]).tolist()
@@ -62,3 +64,11 @@ def test_thompson_sampling_learns_the_clicked_topic() -> None:
         agent.see(np.array([[liked[0], other[0]]]), np.array([0]), np.ones(1))
     rows = np.concatenate([other[:18], liked[:2]])[None]
     assert {18, 19} == set(agent.act(rows)[0].tolist())
+
+
+def test_a_world_lists_who_can_be_met_in_it() -> None:
+    """Thompson sampling over topics is met where features are topics and quality; all worlds have both ends."""
+    names = {name: [agent.name for agent in beside(world(3))] for name, world in WORLDS.items()}
+    assert "beta thompson" in names["interest_exploration"]
+    assert "beta thompson" not in names["drifting_taste"]
+    assert {("random", "oracle")} == {(listed[0], listed[-1]) for listed in names.values()}
