@@ -84,7 +84,6 @@ def residuals(logits: Array, seen: Outcomes) -> Array:
 
 def losses(logits: Array, seen: Outcomes) -> Array:
     """Negative log-likelihood by event, a slate's normaliser shared out evenly over it: [B, P, T] -> [B, P, T]."""
-    xp = namespace(logits)
     logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
-    normal = xp.log(normaliser(logits, seen.same))
+    normal = namespace(logits).log(normaliser(logits, seen.same))
     return (seen.choices * seen.share)[:, None, :] * normal - seen.chosen[:, None, :] * logits

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior
-from meta.arrays import clip, namespace, sigmoid, softplus, stop_gradient
+from meta.arrays import cast, clip, namespace, sigmoid, softplus, spread, stop_gradient
 from meta.choice import losses, residuals
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
@@ -62,15 +62,15 @@ class LstmOptimizer(HeadScope):
         half, power = params["optimizer.evidence"][0], params["optimizer.evidence"][1]
         shrink = (1.0 + decisions / softplus(half)) ** sigmoid(power)
         scale = softplus(params["optimizer.scale"])
-        known = xp.astype(decisions > 0, decisions.dtype)  # without events the gates move nothing
+        known = cast(decisions > 0, decisions.dtype)  # without events the gates move nothing
         u0 = prior(support)
         u = u0
         h = c = xp.zeros((*u.shape, CELL), dtype=u.dtype)
-        gates = h[..., :2] + xp.stack([0.0 * scale, 1.0 + 0.0 * scale], axis=-1)  # nothing learnt, all kept
+        gates = spread(xp.asarray([0.0, 1.0], dtype=u.dtype), (*u.shape, 2))  # nothing learnt, all kept
         for _ in range(spec.steps):
             v = logits(Fast(u), support)
             gradient = (weigh * residuals(v, support.seen)) @ support.e / shrink
-            loss = xp.sum(weigh * losses(v, support.seen), axis=-1)[..., None] / (1.0 + decisions)
+            loss = (weigh * losses(v, support.seen)).sum(-1)[..., None] / (1.0 + decisions)
             whole = stop_gradient(xp.concat([loss, 0.2 * xp.log1p(decisions)], axis=-1))
             each = preprocess(stop_gradient(gradient), stop_gradient(u - u0))
             h, c = _cell(params, each, whole, h, c)
@@ -82,13 +82,13 @@ class LstmOptimizer(HeadScope):
 def preprocess(gradient: Array, moved: Array) -> Array:
     """Log size and sign of each coordinate's gradient (Andrychowicz et al. 2016, appendix A), and how far it moved.
 
+    A size below the floor has the floor's logarithm, -1, and the gradient itself, magnified, in place of its sign.
     [B, P, E] twice -> [B, P, E, 3].
     """
     xp = namespace(gradient)
-    size = xp.abs(gradient)
-    large = size >= FLOOR
-    first = xp.where(large, xp.log(clip(size, FLOOR, None)) / SMALLEST, -xp.ones(size.shape, dtype=size.dtype))
-    return xp.stack([first, xp.where(large, xp.sign(gradient), gradient / FLOOR), moved], axis=-1)
+    size = xp.log(clip(xp.abs(gradient), FLOOR, None)) / SMALLEST
+    sign = clip(gradient / FLOOR, -1.0, 1.0)
+    return xp.concat([x[..., None] for x in (size, sign, moved)], axis=-1)
 
 
 def _cell(params: Params, each: Array, whole: Array, h: Array, c: Array) -> tuple[Array, Array]:

@@ -39,19 +39,19 @@ class Ridge(HeadScope):
         u0 = prior(support)
         seen = support.seen
         p = probabilities(logits(Fast(u0), support), seen.same)
-        gradient = (weight * (seen.choices[:, None, :] * p - seen.chosen[:, None, :])) @ support.e
-        curvature = weight * seen.choices[:, None, :] * p
+        expected = seen.choices[:, None, :] * p
+        gradient = (weight * (expected - seen.chosen[:, None, :])) @ support.e
+        curvature = weight * expected
         if seen.same is None:
             hessian = _outer(curvature * (1.0 - p), support.e, support.e[:, None])
         else:  # sum over slates of E[e e'] - E[e] E[e]'
             mean = seen.same[:, None] @ (p[..., None] * support.e[:, None])
             hessian = _outer(curvature, support.e, support.e[:, None] - mean)
         root = params["ridge.root"]
-        precision = root @ xp.matrix_transpose(root) + JITTER * xp.eye(spec.width, dtype=root.dtype)
+        precision = root @ root.mT + JITTER * xp.eye(spec.width, dtype=root.dtype)
         return u0 - xp.linalg.solve(precision + hessian, gradient[..., None])[..., 0]
 
 
 def _outer(weight: Array, left: Array, right: Array) -> Array:
     """sum_t w_t left_t right_t': [B, P, T], [B, T, E], [B, 1 or P, T, E] -> [B, P, E, E]."""
-    xp = namespace(weight)
-    return xp.matrix_transpose(left)[:, None] @ (weight[..., None] * right)
+    return left.mT[:, None] @ (weight[..., None] * right)
