@@ -9,7 +9,11 @@ import numpy as np
 from meta.catalogue import Catalogue
 from meta.types import BoolArray, FloatArray, IntArray
 from simulators.choice import choose, first_showings, probabilities
+from simulators.law import draw
 from simulators.slates import OneUser, Slates
+
+SMALL = 1e-6
+"""Watched shares this near to 0 or 1, and spreads this narrow, are taken as it: log odds stay finite."""
 
 
 class DriftingTaste(Slates):
@@ -129,32 +133,83 @@ class DriftingTaste(Slates):
         ids = [f"item-{i:06d}" for i in range(num_items)]
         catalogue = Catalogue.from_features(ids, np.concatenate(seen, 1), names)
         super().__init__(users, steps, candidates, slate_size, catalogue, law)
-        self.change = change
+        self.days = change
+        self.kinds, self.width = clusters, dimensions
         self.taste_scale, self.cluster_share = taste_scale, cluster_share
         self.satiation_weight, self.fatigue_weight = satiation_weight, fatigue_weight
-        self.satiation, self.satiation_keep = satiation, satiation_keep
-        self.fatigue, self.fatigue_keep = fatigue, fatigue_keep
+        self.satiation, self.fatigue = satiation, fatigue
+        self.fatigue_keep = fatigue_keep
         self.watch_taste, self.watch_noise = watch_taste, watch_noise
+        self.position_cost: FloatArray = position_weight * np.arange(slate_size)
         self._constant = quality_weight * self.quality + sweetness_weight * self.sweetness - no_choice
         self._watch = watch_quality * self.quality + watch_offset
-        self._below = position_weight * np.arange(slate_size)
+        self._keep = np.array([satiation_keep] * topics + [fatigue_keep])
+
+    def minds(self, kind: IntArray, noise: FloatArray) -> FloatArray:
+        """Tastes [..., dimensions] of users of these clusters [...] and normal numbers [..., dimensions]."""
+        tastes: FloatArray = self.taste_scale * _unit(self.cluster_share * self._clusters[kind] + noise)
+        return tastes
+
+    def pull(self, minds: FloatArray, rows: IntArray) -> FloatArray:
+        """Liking p·l, logits [B, P, n], of items [B, n] by tastes [B, P, dimensions]."""
+        pull: FloatArray = minds @ self.vector[rows].astype(minds.dtype, copy=False).swapaxes(1, 2)
+        return pull
+
+    def payoff(self, pull: FloatArray, rows: IntArray) -> FloatArray:
+        """Share [B, P, n] that would be watched, at the median of its noise."""
+        return _sigmoid(self.watch_taste * pull + self._watch[rows][:, None].astype(pull.dtype, copy=False))
+
+    def outcome(self, pull: FloatArray, row: IntArray, reward: FloatArray) -> FloatArray:
+        """Log density [B, P] of the watched shares [B] of items [B]: their log odds are normal."""
+        share = np.clip(reward, SMALL, 1.0 - SMALL)
+        seen = np.log(share / (1.0 - share)) - self._watch[row]
+        density: FloatArray = -0.5 * ((seen[:, None] - self.watch_taste * pull) / max(self.watch_noise, SMALL)) ** 2
+        return density
+
+    def rested(self, users: int) -> FloatArray:
+        """No satiation [users, topics] and no fatigue [users, 1], side by side."""
+        return np.zeros((users, len(self._keep)))
+
+    def tire(self, weariness: FloatArray, row: IntArray) -> FloatArray:
+        """Satiation and fatigue [B, topics + 1] one step later, after choosing the items [B] (-1: nothing)."""
+        user = np.flatnonzero(row >= 0)
+        item = row[user]
+        tired: FloatArray = weariness * self._keep
+        tired[user, self.topic[item]] += self.satiation
+        tired[user, -1] += self.fatigue * self.sweetness[item]
+        return tired
+
+    def offset(self, weariness: FloatArray, rows: IntArray) -> FloatArray:
+        """Quality and sweetness less satiation and fatigue [B, topics + 1], logits [B, n]."""
+        satiated = np.take_along_axis(weariness, self.topic[rows], 1)
+        weary = self.satiation_weight * satiated + self.fatigue_weight * weariness[:, -1:]
+        offset: FloatArray = self._constant[rows] - weary
+        return offset
+
+    def aftermath(self, rows: IntArray, steps: int) -> FloatArray:
+        """Appeal of all items lost to the fatigue of each choice [B, n], summed over so many steps (logits)."""
+        lasting = float((self.fatigue_keep ** np.arange(steps)).sum())
+        lost: FloatArray = self.fatigue_weight * self.fatigue * lasting * self.sweetness[rows]
+        return lost
+
+    def change(self, step: int) -> float:
+        """Chance that a first taste is replaced before this step: the day is uniform over the stated days."""
+        if self.days is None or not self.days[0] <= step <= self.days[1]:
+            return 0.0
+        return 1.0 / (self.days[1] - step + 1)
 
     def appeal(self, rows: IntArray) -> FloatArray:
         """Hidden from policies: the logit [B, n] of the items in `rows` [B, n], were they first in their slate."""
-        liking = np.einsum("bd,bnd->bn", self.taste, self.vector[rows])
-        tired = np.take_along_axis(self._satiated, self.topic[rows], 1)
-        weary = self.satiation_weight * tired + self.fatigue_weight * self._weary[:, None]
-        appeal: FloatArray = liking + self._constant[rows] - weary
+        appeal: FloatArray = self.pull(self.taste[:, None], rows)[:, 0] + self.offset(self._weariness, rows)
         return appeal
 
     def worth(self, rows: IntArray) -> FloatArray:
         """Hidden from policies: the share [B, n] that would be watched of these items, at the median of its noise."""
-        liking = np.einsum("bd,bnd->bn", self.taste, self.vector[rows])
-        return _sigmoid(self.watch_taste * liking + self._watch[rows])
+        return self.payoff(self.pull(self.taste[:, None], rows), rows)[:, 0]
 
     def chances(self, slate: IntArray) -> FloatArray:
         """Hidden from policies: chance [B, K] of a choice at each position of the slates in `slate` [B, K] (rows)."""
-        return probabilities(self.appeal(slate) - self._below, 0.0, first_showings(slate))
+        return probabilities(self.appeal(slate) - self.position_cost, 0.0, first_showings(slate))
 
     @property
     def taste(self) -> FloatArray:
@@ -168,33 +223,24 @@ class DriftingTaste(Slates):
         changed: BoolArray = self._step >= self.change_step
         return changed
 
-    def draw_tastes(self, count: int, rng: np.random.Generator) -> FloatArray:
-        """Tastes [count, dimensions] of new users, or of users whose taste has just changed."""
-        cluster = self._clusters[rng.integers(len(self._clusters), size=count)]
-        drawn = self.cluster_share * cluster + rng.standard_normal(cluster.shape)
-        tastes: FloatArray = self.taste_scale * _unit(drawn)
-        return tastes
-
     def _meet(self, rng: np.random.Generator) -> None:
         users = self.num_envs
-        self._tastes = self.draw_tastes(2 * users, rng).reshape(2, users, -1)
-        first, last = (self.steps, self.steps) if self.change is None else self.change
+        self._tastes = self.minds(*draw(self, (2 * users,), rng)).reshape(2, users, -1)
+        first, last = (self.steps, self.steps) if self.days is None else self.days
         self.change_step: IntArray = rng.integers(first, last + 1, size=users)
-        self._satiated: FloatArray = np.zeros((users, int(self.topic.max()) + 1))
-        self._weary: FloatArray = np.zeros(users)
+        self._weariness = self.rested(users)
 
     def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
         choice = choose(self.chances(slate), rng)
         user = np.flatnonzero(choice >= 0)
-        item = slate[user, choice[user]]
+        chosen: IntArray = np.full(len(choice), -1)
+        chosen[user] = slate[user, choice[user]]
+        item = chosen[user]
         liking = (self.taste[user] * self.vector[item]).sum(1)
         noise = self.watch_noise * rng.standard_normal(len(choice))[user]
         reward = np.zeros(len(choice))
         reward[user] = _sigmoid(self.watch_taste * liking + self._watch[item] + noise)
-        self._satiated *= self.satiation_keep
-        self._weary *= self.fatigue_keep
-        self._satiated[user, self.topic[item]] += self.satiation
-        self._weary[user] += self.fatigue * self.sweetness[item]
+        self._weariness = self.tire(self._weariness, chosen)
         return choice, reward
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from meta.catalogue import Catalogue
 from meta.types import FloatArray, IntArray
 from simulators.choice import choose, first_showings, probabilities
+from simulators.law import draw
 from simulators.slates import OneUser, Slates, at_least_one
 
 
@@ -90,27 +91,62 @@ class InterestExploration(Slates):
         ids = [f"doc-{i:06d}" for i in range(num_items)]
         super().__init__(users, steps, candidates, slate_size, Catalogue.from_features(ids, self.documents, names), law)
         self.topics, self.no_choice = topics, no_click
+        self.kinds = self.width = topics
+        self.position_cost: FloatArray = np.zeros(slate_size)
+        self._topic: IntArray = self.documents[:, :-1].argmax(1)
         self.own_affinity, self.other_affinity, self.affinity_std = own_affinity, other_affinity, affinity_std
+
+    def minds(self, kind: IntArray, noise: FloatArray) -> FloatArray:
+        """Affinities [..., topics] of users of these types [...] and normal numbers [..., topics]."""
+        own = np.arange(self.topics) == kind[..., None]
+        affinity: FloatArray = np.exp(np.where(own, self.own_affinity, self.other_affinity) + self.affinity_std * noise)
+        return affinity
+
+    def pull(self, minds: FloatArray, rows: IntArray) -> FloatArray:
+        """Affinities [B, P, n] of minds [B, P, topics] to the topics of documents [B, n]."""
+        pull: FloatArray = np.take_along_axis(minds, self._topic[rows][:, None], 2)
+        return pull
+
+    def payoff(self, pull: FloatArray, rows: IntArray) -> FloatArray:
+        """A click is worth 1, [B, P, n]."""
+        return np.ones_like(pull)
+
+    def outcome(self, pull: FloatArray, row: IntArray, reward: FloatArray) -> FloatArray:
+        """A click tells nothing beyond the choice: 0, [B, P]."""
+        return np.zeros_like(pull)
+
+    def rested(self, users: int) -> FloatArray:
+        """Nobody tires here: [users, 0]."""
+        return np.zeros((users, 0))
+
+    def tire(self, weariness: FloatArray, row: IntArray) -> FloatArray:
+        """Nobody tires here: [B, 0]."""
+        return weariness
+
+    def offset(self, weariness: FloatArray, rows: IntArray) -> FloatArray:
+        """Qualities [B, n]."""
+        offset: FloatArray = self.documents[rows, -1]
+        return offset
+
+    def aftermath(self, rows: IntArray, steps: int) -> FloatArray:
+        """A click has no consequences: 0, [B, n]."""
+        return np.zeros(rows.shape)
+
+    def change(self, step: int) -> float:
+        """Nobody changes."""
+        return 0.0
 
     def appeal(self, rows: IntArray) -> FloatArray:
         """Hidden from policies: the score [B, n] that each user gives the documents in `rows` [B, n]."""
-        documents = self.documents[rows]
-        topic = documents[..., :-1].argmax(-1)
-        return np.take_along_axis(self.affinity, topic, 1) + documents[..., -1]
+        appeal: FloatArray = self.pull(self.affinity[:, None], rows)[:, 0] + self.offset(self.rested(0), rows)
+        return appeal
 
     def chances(self, slate: IntArray) -> FloatArray:
         """Hidden from policies: chance [B, K] of a click on each document of the slates in `slate` [B, K] (rows)."""
         return probabilities(self.appeal(slate), self.no_choice, first_showings(slate))
 
-    def draw_affinities(self, count: int, rng: np.random.Generator) -> FloatArray:
-        """Affinities [count, topics] of new users."""
-        kind = rng.integers(self.topics, size=count)
-        log_affinity = np.where(np.arange(self.topics) == kind[:, None], self.own_affinity, self.other_affinity)
-        drawn: FloatArray = np.exp(log_affinity + self.affinity_std * rng.standard_normal(log_affinity.shape))
-        return drawn
-
     def _meet(self, rng: np.random.Generator) -> None:
-        self.affinity = self.draw_affinities(self.num_envs, rng)
+        self.affinity = self.minds(*draw(self, (self.num_envs,), rng))
 
     def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
         choice = choose(self.chances(slate), rng)
