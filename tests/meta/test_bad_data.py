@@ -110,9 +110,9 @@ def test_a_loss_that_is_not_finite_stops_training(
 
 
 def test_a_user_of_very_many_events_trains(tmp_path: Path) -> None:
-    """20,000 events of one user among the others: only the newest of them are support, and likes are shares."""
+    """A million events of one user among the others: only the newest of them are support, and likes are shares."""
     rng = np.random.default_rng(1)
-    crowd = [("robot", f"i{item}", 1, 5000 + n) for n, item in enumerate(rng.integers(30, size=20_000))]
+    crowd = [("robot", f"i{item}", 1, 5000 + n) for n, item in enumerate(rng.integers(30, size=1_000_000))]
     assert (0, f"policy written to {tmp_path / 'p'}") == train(tmp_path, events() + list(crowd), FEATURES)
 
 
