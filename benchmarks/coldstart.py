@@ -23,7 +23,7 @@ import numpy.typing as npt
 from benchmarks.coldstart_tables import TIMELESS, claims, tables
 from benchmarks.peers.group import Group
 from benchmarks.peers.popularity import popularity
-from benchmarks.peers.tuning import tuned
+from benchmarks.peers.tuning import missing, tuned
 from benchmarks.report import RESULTS, write
 from meta.adapters import ADAPTERS, named
 from meta.catalogue import Catalogue
@@ -124,6 +124,8 @@ def run(
     jobs = [Job(source, seed, folds, fold, what) for what in (PEERS, *names, TIMELESS) for fold in range(folds)]
     found: dict[tuple[str, int], Part] = {}
     start = time.monotonic()
+    for name, why in missing().items():
+        tell(f"without the peer {name}: {why}")
     for job, part in _work(jobs):
         found[job.what, job.fold] = part
         own = ", ".join(f"{name} {each.ndcg.mean():.3f}" for name, each in list(part.curves.items())[-1:])
@@ -155,6 +157,7 @@ def run(
         users=len(users),
         training=cost,
         peers=[found[PEERS, fold].chosen for fold in range(folds)],
+        missing=missing(),
         **told,
     )
 

@@ -80,7 +80,12 @@ class Peer:
 
 def families() -> dict[str, dict[str, Fit]]:
     """Those that can run here."""
-    return {name: fits for name, fits in FAMILIES.items() if name != "SASRec" or sequential.available()}
+    return {name: fits for name, fits in FAMILIES.items() if name not in missing()}
+
+
+def missing() -> dict[str, str]:
+    """Why a family cannot run here, by its name."""
+    return {} if sequential.available() else {"SASRec": "no environment with rectools: make peers-env"}
 
 
 def tuned(group: Group, validation: Queries) -> Iterator[Peer]:
