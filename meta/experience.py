@@ -21,7 +21,7 @@ class World(Protocol):
     num_envs: int
     """B, users."""
     steps: int
-    """G, steps of an episode; all users end together."""
+    """G, most steps of an episode; a user may leave before, the others go on."""
     candidates: int
     """C, items on offer at each step."""
     slate_size: int
@@ -45,13 +45,14 @@ class World(Protocol):
         """Show the candidates at positions [B, K]: observation, reward [B], terminated [B], truncated [B], info.
 
         info["choice"] is int [B], the chosen slate position or -1; info["elapsed"], if there, is float [B], the time
-        that the step took, 1 by default.
+        that the step took, 1 by default; info["active"], if there, is bool [B], false for users who had left before
+        the step: they choose nothing and earn 0. Whoever leaves is terminated from the last active step on.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """What B users were offered, shown and chose in G steps each.
+    """What B users were offered, shown and chose in at most G steps each.
 
     Args:
         offer: int32 [B, G + 1, C], catalogue rows on offer at each step and after the last, -1 where less was.
@@ -61,6 +62,7 @@ class Episodes:
         reward: float32 [B, G].
         elapsed: float32 [B, G], time that each step took, 1 where steps are alike.
         terminated: bool [B], true where the episode ended by the world's law, false where it was cut.
+        active: bool [B, G], true up to a user's last step; what follows it did not happen, and earned 0.
     """
 
     offer: IntArray
@@ -70,12 +72,19 @@ class Episodes:
     reward: FloatArray
     elapsed: FloatArray
     terminated: BoolArray
+    active: BoolArray
 
     def __len__(self) -> int:
         return len(self.reward)
 
 
-def history(slate: IntArray, choice: IntArray, reward: FloatArray, context: FloatArray | None = None) -> Events:
+def history(
+    slate: IntArray,
+    choice: IntArray,
+    reward: FloatArray,
+    context: FloatArray | None = None,
+    active: BoolArray | None = None,
+) -> Events:
     """Return the histories that shown slates leave: one event a shown item, one group a slate.
 
     Args:
@@ -83,17 +92,20 @@ def history(slate: IntArray, choice: IntArray, reward: FloatArray, context: Floa
         choice: int [B, G], chosen slate position, -1 none.
         reward: float [B, G], given to the chosen event.
         context: float [B, G, X], the situation of each decision; None: not seen.
+        active: bool [B, G], true up to a user's last decision, what follows is left out; None: all took place.
     """
     users, decisions, size = slate.shape
+    active = np.ones((users, decisions), bool) if active is None else active
+    happened = np.repeat(active, size, axis=1)
     chosen = np.arange(size) == choice[..., None]
     flat = (users, decisions * size)
     group = np.repeat(np.arange(decisions, dtype=np.int32), size)
     return Events(
-        item=slate.reshape(flat).astype(np.int32),
-        reward=np.where(chosen, reward[..., None], 0.0).reshape(flat).astype(np.float32),
-        group=np.broadcast_to(group, flat).copy(),
-        mask=np.ones(flat, bool),
-        length=np.full(users, decisions, np.int32),
+        item=np.where(happened, slate.reshape(flat), -1).astype(np.int32),
+        reward=np.where(happened, np.where(chosen, reward[..., None], 0.0).reshape(flat), 0.0).astype(np.float32),
+        group=np.where(happened, group, 0),
+        mask=happened,
+        length=active.sum(1, dtype=np.int32),
         time_ms=np.zeros(flat, np.int64),
         context=None if context is None else np.repeat(context, size, axis=1),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from meta.catalogue import Catalogue
 from meta.types import BoolArray, FloatArray, IntArray
-from simulators.choice import choose, first_showings, probabilities
+from simulators.choice import first_showings, probabilities
 from simulators.law import draw
 from simulators.slates import OneUser, Slates
 
@@ -57,7 +57,8 @@ class DriftingTaste(Slates):
     A fresh user without satiation or fatigue. Candidates are drawn afresh each step.
 
     ## Episode End
-    Terminated after `steps` steps, for all users together. Never truncated. `reset` starts the next users.
+    Terminated after `steps` steps, and for a user who leaves (`patience`) at once; `info["active"]` says whom a step
+    found still there. Never truncated. `reset` starts the next users.
 
     ## Arguments
     * `users`: users in the batch (count).
@@ -74,6 +75,7 @@ class DriftingTaste(Slates):
       standard deviation of quality, constant, standard deviation).
     * `change`: first and last step of the change of taste (steps, from 0); None: it stays.
     * `vector_noise`, `quality_noise`: standard deviation of what is seen of an item about its truth.
+    * `patience`: steps in a row without a choice after which a user leaves (steps); None: nobody leaves.
     * `catalogue_seed`: seed of the generator of items, topics and clusters.
 
     ## Version History
@@ -113,6 +115,7 @@ class DriftingTaste(Slates):
         change: tuple[int, int] | None = (16, 24),
         vector_noise: float = 0.1,
         quality_noise: float = 0.3,
+        patience: int | None = None,
         catalogue_seed: int = 2,
     ) -> None:
         law = np.random.default_rng(catalogue_seed)
@@ -132,7 +135,7 @@ class DriftingTaste(Slates):
         names += [f"topic_{j}" for j in range(topics)]
         ids = [f"item-{i:06d}" for i in range(num_items)]
         catalogue = Catalogue.from_features(ids, np.concatenate(seen, 1), names)
-        super().__init__(users, steps, candidates, slate_size, catalogue, law)
+        super().__init__(users, steps, candidates, slate_size, catalogue, law, patience)
         self.days = change
         self.kinds, self.width = clusters, dimensions
         self.taste_scale, self.cluster_share = taste_scale, cluster_share
@@ -231,7 +234,7 @@ class DriftingTaste(Slates):
         self._weariness = self.rested(users)
 
     def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-        choice = choose(self.chances(slate), rng)
+        choice = self._choose(self.chances(slate), rng)
         user = np.flatnonzero(choice >= 0)
         chosen: IntArray = np.full(len(choice), -1)
         chosen[user] = slate[user, choice[user]]

@@ -8,7 +8,7 @@ import numpy as np
 
 from meta.catalogue import Catalogue
 from meta.types import FloatArray, IntArray
-from simulators.choice import choose, first_showings, probabilities
+from simulators.choice import first_showings, probabilities
 from simulators.law import draw
 from simulators.slates import OneUser, Slates, at_least_one
 
@@ -46,7 +46,8 @@ class InterestExploration(Slates):
     uniformly without replacement from the catalogue.
 
     ## Episode End
-    Terminated after `steps` steps, for all users together. Never truncated. `reset` starts the next users.
+    Terminated after `steps` steps, and for a user who leaves (`patience`) at once; `info["active"]` says whom a step
+    found still there. Never truncated. `reset` starts the next users.
 
     ## Arguments
     * `users`: users in the batch (count).
@@ -59,6 +60,7 @@ class InterestExploration(Slates):
       and the spread of both (log logits).
     * `quality_mean`, `quality_std`: mean and spread of log quality (log logits).
     * `no_click`: logit of clicking nothing (logits).
+    * `patience`: steps in a row without a click after which a user leaves (steps); None: nobody leaves.
     * `catalogue_seed`: seed of the catalogue's own generator.
 
     ## Version History
@@ -82,6 +84,7 @@ class InterestExploration(Slates):
         quality_mean: float = 0.5,
         quality_std: float = 0.1,
         no_click: float = 5.0,
+        patience: int | None = None,
         catalogue_seed: int = 0,
     ) -> None:
         at_least_one(topics=topics)
@@ -89,7 +92,8 @@ class InterestExploration(Slates):
         self.documents = _documents(num_items, topics, quality_mean, quality_std, law)
         names = [f"topic_{j}" for j in range(topics)] + ["quality"]
         ids = [f"doc-{i:06d}" for i in range(num_items)]
-        super().__init__(users, steps, candidates, slate_size, Catalogue.from_features(ids, self.documents, names), law)
+        catalogue = Catalogue.from_features(ids, self.documents, names)
+        super().__init__(users, steps, candidates, slate_size, catalogue, law, patience)
         self.topics, self.no_choice = topics, no_click
         self.kinds = self.width = topics
         self.position_cost: FloatArray = np.zeros(slate_size)
@@ -149,7 +153,7 @@ class InterestExploration(Slates):
         self.affinity = self.minds(*draw(self, (self.num_envs,), rng))
 
     def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-        choice = choose(self.chances(slate), rng)
+        choice = self._choose(self.chances(slate), rng)
         return choice, (choice >= 0).astype(np.float64)
 
 

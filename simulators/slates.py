@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from meta.catalogue import Catalogue
 from meta.types import BoolArray, FloatArray, IntArray
+from simulators.choice import choose
 from simulators.offers import Offers
 
 Observation = dict[str, Any]
@@ -20,12 +21,15 @@ Step = tuple[Observation, FloatArray, BoolArray, BoolArray, dict[str, Any]]
 
 
 class Slates(VectorEnv[Observation, IntArray, Any]):
-    """A batch of users who are shown slates for the same number of steps, all stepped at once.
+    """A batch of users who are shown slates until the last step or until they are bored, all stepped at once.
 
     A world says in `_meet` who comes, in `_answer` what they choose and what that is worth, and to oracles in `appeal`
     and `worth` what they hide. The observation is {"candidates": int32 [B, C]}, rows of `catalogue()`, whose features
     say what can be seen of them. Actions are positions among the candidates, int [B, K], first shown first; an item
     shown twice counts once. `info["choice"]` is int [B], the chosen slate position, -1 for none.
+
+    Whoever leaves is terminated from that step on, while the others go on: `info["active"]` is bool [B], whom the step
+    found still there. The others choose nothing, earn 0, and their slates do not matter.
 
     Args:
         users: B.
@@ -34,6 +38,7 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         slate_size: K, items shown at each step.
         catalogue: all items.
         rng: of what belongs to the world and not to its users.
+        patience: steps in a row without a choice after which a user leaves for good; None: nobody leaves.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -44,11 +49,20 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
     context = 0
     no_choice = 0.0
     """Logit of choosing nothing."""
+    active: BoolArray
+    """Who [B] has not left."""
 
     def __init__(
-        self, users: int, steps: int, candidates: int, slate_size: int, catalogue: Catalogue, rng: np.random.Generator
+        self,
+        users: int,
+        steps: int,
+        candidates: int,
+        slate_size: int,
+        catalogue: Catalogue,
+        rng: np.random.Generator,
+        patience: int | None = None,
     ) -> None:
-        at_least_one(users=users, steps=steps)
+        at_least_one(users=users, steps=steps, **({} if patience is None else {"patience": patience}))
         if not 1 <= slate_size <= candidates <= len(catalogue):
             raise ValueError(
                 f"1 <= slate_size <= candidates <= num_items, got {slate_size}, {candidates}, {len(catalogue)}"
@@ -61,6 +75,7 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         self._catalogue, self._offers = catalogue, Offers(len(catalogue), candidates, rng)
         self._offer: IntArray = np.zeros((users, candidates), np.int32)
         self._step = steps
+        self._patience = patience
 
     def catalogue(self) -> Catalogue:
         """All items, as a policy and the service know them."""
@@ -72,6 +87,8 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         """Draw new users and their first candidates; without a seed the generator goes on where it stands."""
         super().reset(seed=seed)
         self._step = 0
+        self.active = np.ones(self.num_envs, bool)
+        self._waited: IntArray = np.zeros(self.num_envs, np.int32)
         self._meet(self.np_random)
         return self._observe(), {}
 
@@ -86,8 +103,9 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
             raise ValueError(f"actions must be in 0..{self.candidates - 1}, got {actions.min()}..{actions.max()}")
         choice, reward = self._answer(np.take_along_axis(self._offer, actions, 1), self.np_random)
         self._step += 1
-        ended = np.full(self.num_envs, self._step >= self.steps)
-        return self._observe(), reward, ended, np.zeros_like(ended), {"choice": choice}
+        found, self.active = self.active, self.active & ~self._leaves(choice)
+        ended = ~self.active | (self._step >= self.steps)
+        return self._observe(), reward, ended, np.zeros_like(ended), {"choice": choice, "active": found}
 
     @abstractmethod
     def appeal(self, rows: IntArray) -> FloatArray:
@@ -103,7 +121,21 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
 
     @abstractmethod
     def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-        """Let the users choose from slates [B, K] (rows): chosen position [B], -1 for none, and reward [B]."""
+        """Let the users choose from slates [B, K] (rows): chosen position [B], -1 for none, and reward [B].
+
+        Whoever is not `active` chooses nothing and earns 0.
+        """
+
+    def _choose(self, chances: FloatArray, rng: np.random.Generator) -> IntArray:
+        """Positions [B] that those who are still there pick by these chances [B, K], -1 for none."""
+        return np.where(self.active, choose(chances, rng), -1)
+
+    def _leaves(self, choice: IntArray) -> BoolArray:
+        """Who [B] leaves after these choices [B]: by default whoever found nothing for `patience` steps in a row."""
+        if self._patience is None:
+            return np.zeros(self.num_envs, bool)
+        self._waited = np.where(choice < 0, self._waited + 1, 0)
+        return self._waited >= self._patience
 
     def _observe(self) -> Observation:
         self._offer = self._offers.draw(self.num_envs, self.np_random)
@@ -141,8 +173,8 @@ class OneUser(gymnasium.Env[Observation, IntArray]):
     def step(self, action: IntArray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Show the slate at these candidate positions int [K]."""
         observation, reward, terminated, truncated, info = self._batch.step(np.asarray(action)[None])
-        choice = int(info["choice"][0])
-        return self._seen(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"choice": choice}
+        told = {"choice": int(info["choice"][0]), "active": bool(info["active"][0])}
+        return self._seen(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), told
 
     def _seen(self, observation: Observation) -> Observation:
         rows = observation["candidates"][0]

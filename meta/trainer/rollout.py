@@ -39,12 +39,12 @@ def meet(
     choice = np.full((users, world.steps), -1, np.int8)
     reward = np.zeros((users, world.steps), np.float32)
     elapsed = np.ones((users, world.steps), np.float32)
-    terminated = np.zeros(users, bool)
+    terminated, active = np.zeros(users, bool), np.ones((users, world.steps), bool)
     warmth = np.resize(np.asarray(temperatures), users)
     observation, _ = world.reset()
     offer[:, 0], context[:, 0] = observation["candidates"], observation.get("context", 0.0)
     for step in range(world.steps):
-        events = history(slate[:, :step], choice[:, :step], reward[:, :step], context[:, :step])
+        events = history(slate[:, :step], choice[:, :step], reward[:, :step], context[:, :step], active[:, :step])
         rows, valid = offer[:, step], offer[:, step] >= 0
         request = requests(events, spec, context[:, step : step + 1])
         belief = q_network.believe(params, spec, table, events, events.length[:, None], request)
@@ -56,8 +56,9 @@ def meet(
         slate[:, step] = np.take_along_axis(rows, shown, 1)
         observation, reward[:, step], terminated, _, info = world.step(shown)
         choice[:, step], elapsed[:, step] = info["choice"], info.get("elapsed", 1.0)
+        active[:, step] = info.get("active", True)
         offer[:, step + 1], context[:, step + 1] = observation["candidates"], observation.get("context", 0.0)
-    return Episodes(offer, context, slate, choice, reward, elapsed, terminated)
+    return Episodes(offer, context, slate, choice, reward, elapsed, terminated, active)
 
 
 def requests(events: Events, spec: Spec, seen: Array) -> Context:

@@ -131,8 +131,9 @@ class Learner:
         start = int(self._rng.integers(self._length - how.block + 1)) if self._length > how.block else 0
         drawn = self.memory.sample(how.batch, self._rng, first + (last - first) * progress)
         spec = replace(self.spec, order=1) if progress < how.first_order else self.spec
+        block = Block.of(drawn.rows, start, how.block)
         found = losses(
-            self.params, self._target, spec, self.features, Block.of(drawn.rows, start, how.block), self._returns,
+            self.params, self._target, spec, self.features, block, self._returns,
             torch.from_numpy(drawn.weight), fading(how.steps, progress, how.multi_step),
         )  # fmt: skip
         descend(found.choice + how.td_weight * found.td, self.params, self._optimiser, how.clip)
@@ -141,7 +142,8 @@ class Learner:
             for name, value in self._target.items():
                 value.lerp_(self.params[name], how.polyak)
         if how.priority:
-            self.memory.learn(drawn.place, found.surprise.numpy())
+            there = block.active.any(1).numpy()
+            self.memory.learn(drawn.place[there], found.surprise.numpy()[there])
         return found.choice.item(), found.td.item()
 
     def snapshot(self) -> Snapshot:

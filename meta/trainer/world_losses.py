@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from meta import q_network
@@ -67,6 +68,7 @@ class Block:
         next_offer: int [B, P, C], what was on offer after each step, -1 where less was.
         elapsed: float [B, P], time that each step took.
         ended: bool [B, P], whether the episode terminated with the step.
+        active: bool [B, P], false where the user had left before the step: nothing is to be learnt from it.
     """
 
     events: Events
@@ -78,6 +80,7 @@ class Block:
     next_offer: torch.Tensor
     elapsed: torch.Tensor
     ended: torch.Tensor
+    active: torch.Tensor
 
     @classmethod
     def of(cls, episodes: Episodes, start: int, length: int) -> Block:
@@ -85,11 +88,11 @@ class Block:
         steps = episodes.reward.shape[1]
         end = min(start + length, steps)
         past = history(
-            episodes.slate[:, :end], episodes.choice[:, :end], episodes.reward[:, :end], episodes.context[:, :end]
-        )
-        ended = torch.zeros(len(episodes), end - start, dtype=torch.bool)
-        if end == steps:
-            ended[:, -1] = torch.from_numpy(episodes.terminated)
+            episodes.slate[:, :end], episodes.choice[:, :end], episodes.reward[:, :end], episodes.context[:, :end],
+            episodes.active[:, :end],
+        )  # fmt: skip
+        last = episodes.active.sum(1, keepdims=True) - 1
+        ended = (np.arange(start, end) == last) & episodes.terminated[:, None]
         return cls(
             past.map(torch.from_numpy),
             torch.arange(start, end + 1).expand(len(episodes), -1),
@@ -99,7 +102,8 @@ class Block:
             torch.from_numpy(episodes.context[:, start : end + 1]),
             torch.from_numpy(episodes.offer[:, start + 1 : end + 1]).long(),
             torch.from_numpy(episodes.elapsed[:, start:end]),
-            ended,
+            torch.from_numpy(ended),
+            torch.from_numpy(episodes.active[:, start:end]),
         )
 
 
@@ -156,10 +160,13 @@ def _losses(
     choice = torch.nn.functional.cross_entropy(logits.flatten(0, 1), block.choice.flatten() + 1, reduction="none")
     clicked = torch.nn.functional.one_hot(block.choice + 1, logits.shape[-1])[..., 1:]
     error = belief.value + (clicked * advantage).sum(-1) - y
+    counts = block.active.to(y.dtype)
+    counted, by_user = counts.sum().clamp(min=1.0), counts.sum(-1).clamp(min=1.0)
+    weight = weight[:, None] * counts
     return Losses(
-        (weight[:, None] * choice.view_as(y)).mean(),
-        (weight[:, None] * huber(error)).mean(),
-        error.detach().abs().mean(-1),
+        (weight * choice.view_as(y)).sum() / counted,
+        (weight * huber(error)).sum() / counted,
+        (counts * error.detach().abs()).sum(-1) / by_user,
     )
 
 

@@ -182,7 +182,7 @@ def _snapshot(
 def _transferred(learner: Learner, spec: Spec, rng: np.random.Generator, how: Settings) -> dict[str, FloatArray]:
     """A pooled model with the rate of fine-tuning that foretells the last choices of remembered users best."""
     rows = learner.memory.sample(4 * how.batch, rng).rows
-    block = Block.of(rows, max(0, rows.reward.shape[1] - how.block), how.block)
+    block = Block.of(rows, max(0, int(rows.active.sum(1).mean()) - how.block), how.block)
 
     def foretold(params: Mapping[str, FloatArray]) -> float:
         tensors = {name: torch.from_numpy(value) for name, value in params.items()}

@@ -17,6 +17,7 @@ def episodes(rewards: list[float]) -> Episodes:
         reward=np.asarray(rewards, np.float32)[:, None],
         elapsed=np.ones((n, 1), np.float32),
         terminated=np.ones(n, bool),
+        active=np.ones((n, 1), bool),
     )
 
 
@@ -69,6 +70,7 @@ def test_bad_use_is_refused_in_words() -> None:
     longer = Episodes(
         np.zeros((1, 3, 3), np.int32), np.zeros((1, 3, 0), np.float32), np.zeros((1, 2, 2), np.int32),
         np.zeros((1, 2), np.int8), np.zeros((1, 2), np.float32), np.ones((1, 2), np.float32), np.ones(1, bool),
+        np.ones((1, 2), bool),
     )  # fmt: skip
     with pytest.raises(ValueError, match="offer must have shape"):
         memory.add(longer)
@@ -89,6 +91,17 @@ def test_an_empty_history_has_no_events() -> None:
     events = history(np.zeros((3, 0, 2), np.int32), np.zeros((3, 0), np.int8), np.zeros((3, 0), np.float32))
     assert (3, 0) == events.item.shape
     assert [0, 0, 0] == events.length.tolist()
+
+
+def test_a_history_ends_where_its_user_left() -> None:
+    """Of two slates the second did not happen: one decision, and padding after it."""
+    shown, chosen, earned = np.array([[[5, 6], [7, 8]]]), np.array([[0, 1]]), np.array([[0.5, 9.0]])
+    events = history(shown, chosen, earned, active=np.array([[True, False]]))
+    assert [[5, 6, -1, -1]] == events.item.tolist()
+    assert [[0.5, 0.0, 0.0, 0.0]] == events.reward.tolist()
+    assert [[0, 0, 0, 0]] == events.group.tolist()
+    assert [[True, True, False, False]] == events.mask.tolist()
+    assert [1] == events.length.tolist()
 
 
 def share(memory: ReplayMemory[Episodes], reward: float, draws: int = 4000) -> float:

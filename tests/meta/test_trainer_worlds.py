@@ -115,6 +115,25 @@ def test_every_setting_of_the_dqn_side_trains_and_twin_seeds_stay_twins(tmp_path
     assert Policy.load(tmp_path / "a").version == Policy.load(tmp_path / "b").version
 
 
+def test_users_who_leave_are_remembered_up_to_their_last_step(tmp_path: Path) -> None:
+    """Whoever leaves has terminated at the last active step; a training on such users gives twins for twin seeds."""
+    world = InterestExploration(40, steps=8, num_items=200, candidates=6, patience=2)
+    spec = Spec(items=200, features=9, width=4, hidden=8, slate="logit", adapter="session")
+    rng = np.random.default_rng(0)
+    world.reset(seed=0)
+    met = meet(world, world.documents, q_network.init(spec, rng), spec, rng, epsilon=1.0, temperatures=(0.0,))
+    last = met.active.sum(1)
+    assert 2 == last.min() < last.max() == 8
+    np.testing.assert_array_equal(np.arange(8) < last[:, None], met.active)
+    assert met.terminated.all()
+    assert not met.reward[~met.active].any()
+    gone = last < 8
+    ends = np.stack([met.choice[i, n - 2 : n] for i, n in enumerate(last) if n < 8])
+    np.testing.assert_array_equal(np.full((gone.sum(), 2), -1), ends)
+    first, second = (list(train(world, tmp_path / name, adapter="maml", seed=1, settings=SMALL)) for name in "ab")
+    assert first == second
+
+
 def test_a_training_that_diverges_says_so_and_saves_nothing(tmp_path: Path) -> None:
     """A step size of 1e30 leaves numbers behind at once."""
     with pytest.raises(FloatingPointError, match=r"smaller rate: training stopped in iteration \d, nothing was"):

@@ -31,7 +31,7 @@ def episode(rewards: list[float], choice: int, terminated: bool) -> Episodes:
     return Episodes(
         offer, np.zeros((1, steps + 1, 0), np.float32), np.zeros((1, steps, 1), np.int32),
         np.full((1, steps), choice, np.int8), np.array([rewards], np.float32), np.ones((1, steps), np.float32),
-        np.array([terminated]),
+        np.array([terminated]), np.ones((1, steps), bool),
     )  # fmt: skip
 
 
@@ -86,6 +86,33 @@ def test_a_users_losses_count_by_the_users_weight() -> None:
     np.testing.assert_allclose([1.0, 2.0], weighed.surprise)
 
 
+def test_what_follows_a_users_leaving_teaches_nothing() -> None:
+    """Losses are those of episodes that end where all users left, whatever stands in the steps after it."""
+    rng = np.random.default_rng(3)
+    spec = worlds_of_numbers.spec("maml")
+    tensors = {k: torch.as_tensor(v) for k, v in worlds_of_numbers.lively(q_network.init(spec, rng), rng).items()}
+    features = torch.from_numpy(worlds_of_numbers.catalogue(rng).features)
+    whole, ended = random_episodes(rng, steps=7), np.ones(6, bool)
+    left = replace(whole, terminated=ended, active=np.tile(np.arange(7) < 4, (6, 1)))
+    cut = Episodes(
+        whole.offer[:, :5], whole.context[:, :5], whole.slate[:, :4], whole.choice[:, :4], whole.reward[:, :4],
+        whole.elapsed[:, :4], ended, np.ones((6, 4), bool),
+    )  # fmt: skip
+    for how in (Targets(), Targets(steps=2)):
+        expected, actual = (losses(tensors, tensors, spec, features, Block.of(x, 1, 6), how) for x in (cut, left))
+        np.testing.assert_allclose(expected.choice.item(), actual.choice.item(), rtol=1e-6)
+        np.testing.assert_allclose(expected.td.item(), actual.td.item(), rtol=1e-6)
+        np.testing.assert_allclose(expected.surprise, actual.surprise, rtol=1e-6)
+
+
+def test_a_block_that_all_users_left_before_costs_nothing() -> None:
+    """No step, no loss: 0 rather than a mean over nothing."""
+    one = episode([1.0, 1.0], 0, True)
+    block = Block.of(replace(one, active=np.array([[True, False]])), 1, 1)
+    nothing = losses(zeros(), zeros(), SPEC, FEATURES, block, Targets())
+    assert [0.0, 0.0, 0.0] == [nothing.choice.item(), nothing.td.item(), nothing.surprise[0].item()]
+
+
 def test_losses_after_the_earlier_inner_steps_fade_out() -> None:
     """All steps count alike at first, the last alone from the end of the share on."""
     np.testing.assert_allclose((1 / 3, 1 / 3, 1 / 3), fading(3, 0.0, 0.5))
@@ -100,7 +127,8 @@ def random_episodes(rng: np.random.Generator, users: int = 6, steps: int = 5) ->
     choice = rng.integers(-1, 2, (users, steps)).astype(np.int8)
     reward = (choice >= 0).astype(np.float32)
     nothing, alike = np.zeros((users, steps + 1, 0), np.float32), np.ones((users, steps), np.float32)
-    return Episodes(offer, nothing, offer[:, :-1, :2], choice, reward, alike, np.zeros(users, bool))
+    ends = (np.zeros(users, bool), np.ones((users, steps), bool))
+    return Episodes(offer, nothing, offer[:, :-1, :2], choice, reward, alike, *ends)
 
 
 def test_a_multi_step_loss_weighs_what_each_inner_step_reached() -> None:

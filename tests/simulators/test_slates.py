@@ -8,9 +8,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from simulators import WORLDS
+from simulators.drifting_taste import DriftingTaste
 from simulators.interest_exploration import InterestExploration
 from simulators.offers import Offers
-from simulators.slates import OneUser
+from simulators.slates import OneUser, Slates
 
 every_world = pytest.mark.parametrize("name", WORLDS)
 
@@ -61,6 +62,26 @@ def test_episodes_terminate_after_the_stated_steps(name: str) -> None:
     assert [[False] * 2] * 3 == [truncated.tolist() for _, truncated in ends]
     with pytest.raises(RuntimeError, match="call reset"):
         world.step(actions)
+
+
+@pytest.mark.parametrize("kind", [InterestExploration, DriftingTaste])
+def test_a_bored_user_leaves_after_so_many_steps_without_a_choice(kind: type[Slates]) -> None:
+    """All goes as without boredom until a user found nothing three times in a row; then nothing is chosen or earned."""
+    endless, bored = kind(200, steps=12), kind(200, steps=12, patience=3)  # type: ignore[call-arg]  # both worlds take it
+    actions = np.tile(np.arange(endless.slate_size), (200, 1))
+    endless.reset(seed=1)
+    bored.reset(seed=1)
+    waited, there = np.zeros(200, int), np.ones(200, bool)
+    for step in range(12):
+        _, reward, _, _, info = endless.step(actions)
+        _, found, terminated, _, told = bored.step(actions)
+        np.testing.assert_array_equal(there, told["active"])
+        np.testing.assert_array_equal(np.where(there, info["choice"], -1), told["choice"])
+        np.testing.assert_array_equal(np.where(there, reward, 0.0), found)
+        waited = np.where(info["choice"] < 0, waited + 1, 0)
+        there &= waited < 3
+        np.testing.assert_array_equal(~there | (step == 11), terminated)
+    assert 0 < there.sum() < 200
 
 
 @every_world
