@@ -64,26 +64,41 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
     )
 
 
-def normaliser(logits: Array, same: Array | None) -> Array:
-    """1 + the sum of e^v over the slate of every event: [B, P, T] -> [B, P, T]."""
-    odds = namespace(logits).exp(logits)
+def normaliser(odds: Array, same: Array | None) -> Array:
+    """1 + the sum of e^v over the slate of every event: e^v [B, P, T] -> [B, P, T]."""
     return 1.0 + (odds if same is None else odds @ same)
 
 
 def probabilities(logits: Array, same: Array | None) -> Array:
     """P(event | its slate): [B, P, T] -> [B, P, T]."""
-    xp = namespace(logits)
-    logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
-    return xp.exp(logits) / normaliser(logits, same)
+    odds = namespace(logits).exp(clip(logits, -MAX_LOGIT, MAX_LOGIT))
+    return odds / normaliser(odds, same)
 
 
 def residuals(logits: Array, seen: Outcomes) -> Array:
     """Derivative of the negative log-likelihood by each logit, n P - chosen: [B, P, T] -> [B, P, T]."""
-    return seen.choices[:, None, :] * probabilities(logits, seen.same) - seen.chosen[:, None, :]
+    odds = namespace(logits).exp(clip(logits, -MAX_LOGIT, MAX_LOGIT))
+    return _residuals(odds, normaliser(odds, seen.same), seen)
 
 
 def losses(logits: Array, seen: Outcomes) -> Array:
     """Negative log-likelihood by event, a slate's normaliser shared out evenly over it: [B, P, T] -> [B, P, T]."""
     logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
-    normal = namespace(logits).log(normaliser(logits, seen.same))
-    return (seen.choices * seen.share)[:, None, :] * normal - seen.chosen[:, None, :] * logits
+    return _losses(logits, normaliser(namespace(logits).exp(logits), seen.same), seen)
+
+
+def likelihood(logits: Array, seen: Outcomes) -> tuple[Array, Array]:
+    """`losses` and `residuals`, for little more than the price of one of them."""
+    logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    odds = namespace(logits).exp(logits)
+    normal = normaliser(odds, seen.same)
+    return _losses(logits, normal, seen), _residuals(odds, normal, seen)
+
+
+def _losses(logits: Array, normal: Array, seen: Outcomes) -> Array:
+    log = namespace(normal).log(normal)
+    return (seen.choices * seen.share)[:, None, :] * log - seen.chosen[:, None, :] * logits
+
+
+def _residuals(odds: Array, normal: Array, seen: Outcomes) -> Array:
+    return seen.choices[:, None, :] * (odds / normal) - seen.chosen[:, None, :]

@@ -39,7 +39,7 @@ class Policy:
         self._adapter = named(self.spec.adapter)
         self.streams = self._adapter.streams
         _check(checkpoint)
-        self._params = checkpoint.params
+        self._params = self._adapter.settle(checkpoint.params, self.spec)
         self._nobody = self._start(np.zeros((1, self.spec.attributes), np.float32))
         self.width = self._nobody.shape[1]
         self._table = q_network.items(self._params, self.spec, self.catalogue.features)

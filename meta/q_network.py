@@ -154,8 +154,14 @@ def believe(
     """
     context = context or nothing_known(events, spec, prefix.shape[1])
     support = gather(params, spec, table, events, prefix, context.attributes)
-    copy = named(spec.adapter).adapt(params, spec, support)
+    copy = adapt(params, spec, support)
     return look(params, spec, table, events, support.inside, support.age, copy, context)
+
+
+def adapt(params: Params, spec: Spec, support: Support) -> Array:
+    """The copies [B, P, Z] that the adapter of `spec` learns under parameters that are not settled yet."""
+    adapter = named(spec.adapter)
+    return adapter.adapt(adapter.settle(params, spec), spec, support)
 
 
 def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array, attributes: Array) -> Support:

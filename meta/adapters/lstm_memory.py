@@ -53,6 +53,10 @@ class LstmMemory:
             "memory.film": np.zeros((m, spec.hidden), np.float32),
         }
 
+    def settle(self, params: Params, spec: Spec) -> Params:
+        """Nothing follows."""
+        return params
+
     def start(self, params: Params, spec: Spec, prior: Array) -> Array:
         """Nothing remembered."""
         return namespace(prior).zeros((*prior.shape[:2], 2 * spec.memory), dtype=prior.dtype)

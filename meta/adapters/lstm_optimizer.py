@@ -16,9 +16,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior
+from meta.adapters.port import (
+    Fast,
+    HeadScope,
+    Support,
+    evidence,
+    evidence_params,
+    logits,
+    prior,
+    settled_evidence,
+    settled_shrinkage,
+    shrinkage,
+)
 from meta.arrays import cast, clip, namespace, sigmoid, softplus, spread, stop_gradient
-from meta.choice import losses, residuals
+from meta.choice import likelihood
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
 
@@ -55,47 +66,57 @@ class LstmOptimizer(HeadScope):
             "optimizer.evidence": np.asarray([0.5413, 0.0], np.float32),  # as `maml.evidence`
         }
 
+    def settle(self, params: Params, spec: Spec) -> Params:
+        """Scales as they are used; one matrix each for all that the cell and the gates see of a coordinate."""
+        gates = params["optimizer.gates"]
+        xp = namespace(gates)
+        own = {
+            "optimizer.each": xp.concat([params["optimizer.x"][:3], params["optimizer.h"]], axis=0),
+            "optimizer.seen": xp.concat([gates[:-1], gates[-1] * xp.eye(2, dtype=gates.dtype)], axis=0),
+            "optimizer.scales": softplus(params["optimizer.scale"]),
+        }
+        return {**params, **settled_evidence(params), **settled_shrinkage(params["optimizer.evidence"]), **own}
+
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
         """The fast vector after the last step."""
         xp = namespace(support.e)
         weigh, decisions = evidence(params, support)
-        half, power = params["optimizer.evidence"][0], params["optimizer.evidence"][1]
-        shrink = (1.0 + decisions / softplus(half)) ** sigmoid(power)
-        scale = softplus(params["optimizer.scale"])
+        shrink = shrinkage(params, decisions)
+        scale = params["optimizer.scales"]
         known = cast(decisions > 0, decisions.dtype)  # without events the gates move nothing
         u0 = prior(support)
-        u = u0
-        h = c = xp.zeros((*u.shape, CELL), dtype=u.dtype)
-        gates = spread(xp.asarray([0.0, 1.0], dtype=u.dtype), (*u.shape, 2))  # nothing learnt, all kept
+        moved = xp.zeros_like(u0)
+        h = c = xp.zeros((*u0.shape, CELL), dtype=u0.dtype)
+        gates = spread(xp.asarray([0.0, 1.0], dtype=u0.dtype), (*u0.shape, 2))  # nothing learnt, all kept
         for _ in range(spec.steps):
-            v = logits(Fast(u), support)
-            gradient = (weigh * residuals(v, support.seen)) @ support.e / shrink
-            loss = (weigh * losses(v, support.seen)).sum(-1)[..., None] / (1.0 + decisions)
+            loss, residual = likelihood(logits(Fast(u0 + moved), support), support.seen)
+            gradient = (weigh * residual) @ support.e / shrink
+            loss = (weigh * loss).sum(-1)[..., None] / (1.0 + decisions)
             whole = stop_gradient(xp.concat([loss, 0.2 * xp.log1p(decisions)], axis=-1))
-            each = preprocess(stop_gradient(gradient), stop_gradient(u - u0))
+            each = preprocess(stop_gradient(gradient), stop_gradient(moved))
             h, c = _cell(params, each, whole, h, c)
-            gates = _gates(params, h, u - u0, gates)
-            u = u0 + gates[..., 1] * (u - u0) - known * gates[..., 0] * scale * gradient
-        return u
+            gates = _gates(params, h, moved, gates)
+            moved = gates[..., 1] * moved - known * gates[..., 0] * scale * gradient
+        return u0 + moved
 
 
-def preprocess(gradient: Array, moved: Array) -> Array:
+def preprocess(gradient: Array, moved: Array) -> list[Array]:
     """Log size and sign of each coordinate's gradient (Andrychowicz et al. 2016, appendix A), and how far it moved.
 
     A size below the floor has the floor's logarithm, -1, and the gradient itself, magnified, in place of its sign.
-    [B, P, E] twice -> [B, P, E, 3].
+    [B, P, E] twice -> [B, P, E] three times.
     """
     xp = namespace(gradient)
     size = xp.log(clip(xp.abs(gradient), FLOOR, None)) / SMALLEST
     sign = clip(gradient / FLOOR, -1.0, 1.0)
-    return xp.concat([x[..., None] for x in (size, sign, moved)], axis=-1)
+    return [size, sign, moved]
 
 
-def _cell(params: Params, each: Array, whole: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    """A plain LSTM step for every coordinate: each [B, P, E, 3], whole [B, P, 2], h and c [B, P, E, CELL]."""
-    xp = namespace(each)
-    w = params["optimizer.x"]
-    z = each @ w[:3] + h @ params["optimizer.h"] + (whole @ w[3:] + params["optimizer.b"])[..., None, :]
+def _cell(params: Params, each: list[Array], whole: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    """A plain LSTM step for every coordinate: each [B, P, E] thrice, whole [B, P, 2], h and c [B, P, E, CELL]."""
+    xp = namespace(h)
+    own = xp.concat([*(x[..., None] for x in each), h], axis=-1) @ params["optimizer.each"]
+    z = own + (whole @ params["optimizer.x"][3:] + params["optimizer.b"])[..., None, :]
     gate = sigmoid(z[..., : 3 * CELL])
     c = gate[..., CELL : 2 * CELL] * c + gate[..., :CELL] * xp.tanh(z[..., 3 * CELL :])
     return gate[..., 2 * CELL :] * xp.tanh(c), c
@@ -103,5 +124,5 @@ def _cell(params: Params, each: Array, whole: Array, h: Array, c: Array) -> tupl
 
 def _gates(params: Params, z: Array, moved: Array, gates: Array) -> Array:
     """How much is learnt (i) and kept (f) of each coordinate: [B, P, E, 2], from the same of the step before."""
-    w, b = params["optimizer.gates"], params["optimizer.bias"]
-    return sigmoid(z @ w[:CELL] + moved[..., None] * w[CELL] + gates * w[CELL + 1] + b)
+    seen = namespace(z).concat([z, moved[..., None], gates], axis=-1)
+    return sigmoid(seen @ params["optimizer.seen"] + params["optimizer.bias"])

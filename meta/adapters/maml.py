@@ -15,8 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.adapters.layers import Layers, pack, unpack
-from meta.adapters.port import Fast, Support, evidence, evidence_params, logits, prior
-from meta.arrays import namespace, sigmoid, softplus, spread, stop_gradient
+from meta.adapters.port import (
+    Fast,
+    Support,
+    evidence,
+    evidence_params,
+    logits,
+    prior,
+    settled_evidence,
+    settled_shrinkage,
+    shrinkage,
+)
+from meta.arrays import namespace, softplus, spread, stop_gradient
 from meta.choice import residuals
 from meta.spec import Spec
 from meta.state import input_width
@@ -48,6 +58,12 @@ class Maml:
             params["maml.layer_rate"] = np.full((spec.steps, len(LAYERS)), -3.0, np.float32)  # softplus(-3) = .05
         return params
 
+    def settle(self, params: Params, spec: Spec) -> Params:
+        """Rates and pulls as they are used: positive."""
+        learnt = ("maml.rate", "maml.pull", *(["maml.layer_rate"] if spec.scope == "network" else []))
+        positive = {f"{name}s": softplus(params[name]) for name in learnt}
+        return {**params, **settled_evidence(params), **settled_shrinkage(params["maml.evidence"]), **positive}
+
     def start(self, params: Params, spec: Spec, prior: Array) -> Array:
         """U0, or the shared layers with it."""
         return _copy(spec, _shared(params, spec, prior))
@@ -62,19 +78,18 @@ class Maml:
         A step is theta - rate * (gradient / (1 + n / scale)^power + pull (theta - theta0)). `met` is learnt and starts
         at 0: to have met an item and passed it by says something for items like it too.
         """
+        weigh, decisions = evidence(params, support)
         if spec.order == 1:
-            weigh, decisions = evidence(params, support)
             support = dataclasses.replace(support, e=stop_gradient(support.e), bias=stop_gradient(support.bias))
-        else:
-            weigh, decisions = evidence(params, support)
-        shrink = (1.0 + decisions / softplus(params["maml.evidence"][0])) ** sigmoid(params["maml.evidence"][1])
+        shrink = shrinkage(params, decisions)
         met = params["maml.met"] * (1.0 - support.seen.chosen)[:, None, :]
         theta0 = _shared(params, spec, prior(support))
         theta, found = theta0, [_copy(spec, theta0)]
         for step in range(spec.steps):
             gradient = _gradient(theta, support, weigh, met, spec.order)
-            pull = softplus(params["maml.pull"][step])
-            rates = _rates(params, spec, step)
+            pull = params["maml.pulls"][step]
+            own = params["maml.rates"][step]
+            rates = [own] if spec.scope == "head" else [*params["maml.layer_rates"][step], own]
             theta = [
                 now - rate * (slope / _over(shrink, now) + pull * (now - was))
                 for now, was, slope, rate in zip(theta, theta0, gradient, rates, strict=True)
@@ -126,11 +141,6 @@ def _gradient(theta: list[Array], support: Support, weigh: Array, met: Array, or
         return out if order == 2 else stop_gradient(out)
 
     return Layers.of(theta).gradient(support.before[:, None], slope, order).arrays()
-
-
-def _rates(params: Params, spec: Spec, step: int) -> list[Array]:
-    own = softplus(params["maml.rate"][step])
-    return [own] if spec.scope == "head" else [*softplus(params["maml.layer_rate"][step]), own]
 
 
 def _over(shrink: Array, like: Array) -> Array:

@@ -76,11 +76,14 @@ class Adapter(Protocol):
     def init(self, spec: Spec, rng: np.random.Generator) -> dict[str, FloatArray]:
         """Fresh parameters of this adapter by name, float32."""
 
+    def settle(self, params: Params, spec: Spec) -> Params:
+        """The parameters with what follows from them alone: computed once a policy, or once a pass in training."""
+
     def start(self, params: Params, spec: Spec, prior: Array) -> Array:
         """The copy of somebody without events: u0 [B, P, E] -> [B, P, Z]."""
 
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
-        """The copies of all prefixes: [B, P, Z]. An empty prefix gives exactly `start`."""
+        """The copies of all prefixes under settled parameters: [B, P, Z]. An empty prefix gives exactly `start`."""
 
     def fast(self, params: Params, spec: Spec, copy: Array, prior: Array) -> Fast:
         """What copies [B, P, Z] of users with priors u0 [B, 1 or P, E] change of the network."""
@@ -91,7 +94,7 @@ class Streaming(Adapter, Protocol):
     """An adapter whose copies can be carried on."""
 
     def advance(self, params: Params, spec: Spec, copy: Array, support: Support) -> Array:
-        """Fold the events inside one prefix, oldest first, into copies [B, 1, Z]: [B, 1, Z]."""
+        """Fold the events inside one prefix, oldest first, into copies [B, 1, Z]: [B, 1, Z]; settled parameters."""
 
 
 class HeadScope:
@@ -99,6 +102,10 @@ class HeadScope:
 
     __slots__ = ()
     streams = False
+
+    def settle(self, params: Params, spec: Spec) -> Params:
+        """Nothing follows."""
+        return params
 
     def start(self, params: Params, spec: Spec, prior: Array) -> Array:
         """The prior."""
@@ -123,6 +130,12 @@ def evidence_params(forgetting: float = 4.6) -> dict[str, FloatArray]:
     }
 
 
+def settled_evidence(params: Params) -> dict[str, Array]:
+    """What `evidence` takes from the parameters alone: the logarithm of the decay per decision."""
+    decay = sigmoid(params["evidence.decay"])
+    return {"evidence.log_decay": namespace(decay).log(decay)}
+
+
 def evidence(params: Params, support: Support) -> tuple[Array, Array]:
     """How much each event counts: older ones less, and by what was chosen.
 
@@ -130,11 +143,21 @@ def evidence(params: Params, support: Support) -> tuple[Array, Array]:
         float [B, P, T] weights, and float [B, P, 1] effective number of decisions.
     """
     xp = namespace(support.inside)
-    recency = support.inside * xp.exp(xp.log(sigmoid(params["evidence.decay"])) * support.age)
+    recency = support.inside * xp.exp(params["evidence.log_decay"] * support.age)
     w = params["evidence.outcome"]
     outcome = softplus(w[0] + w[1] * support.seen.any_chosen + w[2] * support.seen.reward)
     decisions = (recency * support.seen.share[:, None, :]).sum(-1)[..., None]
     return recency * outcome[:, None, :], decisions
+
+
+def settled_shrinkage(learnt: Array) -> dict[str, Array]:
+    """What `shrinkage` takes from the parameters alone: scale and power, learnt [2] through softplus and sigmoid."""
+    return {"shrinkage.scale": softplus(learnt[0]), "shrinkage.power": sigmoid(learnt[1])}
+
+
+def shrinkage(params: Params, decisions: Array) -> Array:
+    """What a summed gradient is divided by, (1 + n / scale)^power; 1 without events, any shape."""
+    return (1.0 + decisions / params["shrinkage.scale"]) ** params["shrinkage.power"]
 
 
 def logits(fast: Fast, support: Support) -> Array:

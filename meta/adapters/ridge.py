@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior
+from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior, settled_evidence
 from meta.arrays import namespace
 from meta.choice import probabilities
 from meta.spec import Spec
@@ -32,6 +32,12 @@ class Ridge(HeadScope):
         """A square root [E, E] of the prior precision."""
         return evidence_params() | {"ridge.root": np.eye(spec.width, dtype=np.float32)}
 
+    def settle(self, params: Params, spec: Spec) -> Params:
+        """The prior precision itself."""
+        root = params["ridge.root"]
+        precision = root @ root.mT + JITTER * namespace(root).eye(spec.width, dtype=root.dtype)
+        return {**params, **settled_evidence(params), "ridge.precision": precision}
+
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
         """One Newton step."""
         xp = namespace(support.e)
@@ -47,9 +53,7 @@ class Ridge(HeadScope):
         else:  # sum over slates of E[e e'] - E[e] E[e]'
             mean = seen.same[:, None] @ (p[..., None] * support.e[:, None])
             hessian = _outer(curvature, support.e, support.e[:, None] - mean)
-        root = params["ridge.root"]
-        precision = root @ root.mT + JITTER * xp.eye(spec.width, dtype=root.dtype)
-        return u0 - xp.linalg.solve(precision + hessian, gradient[..., None])[..., 0]
+        return u0 - xp.linalg.solve(params["ridge.precision"] + hessian, gradient[..., None])[..., 0]
 
 
 def _outer(weight: Array, left: Array, right: Array) -> Array:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meta import q_network
-from meta.adapters import named
 from meta.arrays import namespace, sigmoid, take, top
 from meta.q_network import Belief, ItemTable
 from meta.spec import Spec
@@ -124,7 +123,7 @@ def adapt(params: Params, spec: Spec, table: ItemTable, events: Events) -> Array
     """The copies [B, 1, Z] that the adapter of `spec` makes of histories."""
     attributes = q_network.nothing_known(events, spec).attributes
     support = q_network.gather(params, spec, table, events, events.length[:, None], attributes)
-    return named(spec.adapter).adapt(params, spec, support)
+    return q_network.adapt(params, spec, support)
 
 
 def believe(params: Params, spec: Spec, table: ItemTable, events: Events, copy: Array, observation: Array) -> Belief:

@@ -84,7 +84,7 @@ def test_a_learned_optimiser_sees_gradients_as_constants() -> None:
     def adapted(u0: torch.Tensor) -> torch.Tensor:
         moved = params | {"prior": u0}
         support = support_of(shape, moved, events, features, events.length[:, None])
-        return torch.as_tensor(ADAPTERS["lstm_optimizer"].adapt(moved, shape, support))[1, 0]
+        return torch.as_tensor(q_network.adapt(moved, shape, support))[1, 0]
 
     def nll(u: torch.Tensor) -> torch.Tensor:
         return reference_nll(u, table.e_v[rows], table.b_v[rows], events, 1)
@@ -136,7 +136,7 @@ def test_a_step_in_network_scope_moves_every_layer_along_the_autograd_gradient()
     events, features = doubled(histories(rng)), torch.tensor(catalogue(rng).features, dtype=torch.float64)
     support = support_of(shape, params, events, features, events.length[:, None])
     adapter = ADAPTERS["maml"]
-    layers = adapter.fast(params, shape, adapter.adapt(params, shape, support), support.prior).layers
+    layers = adapter.fast(params, shape, q_network.adapt(params, shape, support), support.prior).layers
 
     moving = [
         params[name].clone().requires_grad_() for name in ("state.w1", "state.b1", "state.w2", "state.b2", "taste.v")

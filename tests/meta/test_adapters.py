@@ -31,7 +31,7 @@ def adapt(shape: Spec, params: dict[str, FloatArray], events: Events) -> FloatAr
     features = catalogue(np.random.default_rng(1)).features
     support = support_of(shape, params, events, features, events.length[:, None])
     adapter = ADAPTERS[shape.adapter]
-    return np.asarray(adapter.fast(params, shape, adapter.adapt(params, shape, support), support.prior).u)[:, 0]
+    return np.asarray(adapter.fast(params, shape, q_network.adapt(params, shape, support), support.prior).u)[:, 0]
 
 
 def to_torch(events: Events) -> Events:
@@ -141,7 +141,7 @@ def test_meta_gradient_equals_autograd_through_a_hand_written_loop(order: int) -
     double = dataclasses.replace(to_torch(events), reward=torch.as_tensor(events.reward, dtype=torch.float64))
     support = support_of(shape, params, double, features, double.length[:, None])
     goal = torch.as_tensor(rng.standard_normal(shape.width))
-    u = ADAPTERS["maml"].adapt(params, shape, support)
+    u = q_network.adapt(params, shape, support)
     (ours,) = torch.autograd.grad(((u[:, 0] - goal) ** 2).sum(), params["prior"])
 
     outer = torch.zeros((), dtype=torch.float64)
