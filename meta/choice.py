@@ -43,9 +43,7 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
     xp = namespace(events.reward)
     real = cast(events.mask, events.reward.dtype)
     reward = events.reward * real
-    chosen = cast(reward > 0, real.dtype)
-    if slate == "graded":  # the logistic loss takes a share of a choice as it is
-        chosen = clip(reward, 0.0, 1.0)
+    chosen = choices(reward, slate)
     if slate != "logit":
         return Outcomes(chosen, xp.ones(chosen.shape, dtype=chosen.dtype), chosen, reward, real, None)
     together = (
@@ -62,6 +60,11 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
         real / clip(size, 1.0, None),
         same,
     )
+
+
+def choices(reward: Array, slate: Slate) -> Array:
+    """How much an event of this reward was chosen: yes or no, or its share of a choice where choices are graded."""
+    return clip(reward, 0.0, 1.0) if slate == "graded" else cast(reward > 0, reward.dtype)
 
 
 def normaliser(odds: Array, same: Array | None) -> Array:

@@ -88,16 +88,15 @@ class Policy:
         """
         if not self.streams:
             raise TypeError(f"the copies of {self._adapter.name} cannot be carried on; adapt anew")
-        start = _before(events, fresh)
+        start, first = _window(events, fresh)
         tail = events.map(lambda x: x[:, start:] if x.ndim > 1 else x)
         fresh = fresh[:, start:] & tail.mask
-        support = q_network.gather_new(self._params, self.spec, self._table, tail, fresh)
-        adapter = cast("Streaming", self._adapter)
+        news = q_network.gather_new(self._params, self.spec, self._table, tail, fresh, first - start)
         with np.errstate(all="ignore"):
-            copy = np.asarray(adapter.advance(self._params, self.spec, adapted.copy[:, None], support))[:, 0]
+            copy = np.asarray(cast("Streaming", self._adapter).advance(self._params, self.spec, adapted.copy, news))
         accepted = adapted.accepted & _sound(copy)
         copy = copy if accepted.all() else np.where(accepted[:, None], copy, self._nobody)
-        used = adapted.events_used + fresh.sum(axis=1)
+        used = adapted.events_used + fresh.sum(1)
         return Adaptation(copy, accepted, adapted.loss_before, adapted.loss_after, used)
 
     @property
@@ -257,13 +256,13 @@ def _sound(copy: FloatArray) -> BoolArray:
     return sound
 
 
-def _before(events: Events, fresh: BoolArray) -> int:
-    """Where a batch of histories must be read from: one event ahead of the slates that the fresh events belong to."""
-    ahead: BoolArray = np.asarray(fresh.any(axis=0))
-    first = int(ahead.argmax()) if ahead.any() else len(ahead)
-    while 0 < first < len(ahead) and (events.group[:, first - 1] == events.group[:, first]).any():
-        first -= 1
-    return max(0, first - 1)
+def _window(events: Events, fresh: BoolArray) -> tuple[int, int]:
+    """Where to read histories from, one event ahead of the slates of the first fresh events, and where those are."""
+    ahead: BoolArray = np.asarray(fresh.any(0))
+    first = start = int(ahead.argmax()) if ahead.size else 0
+    while start and (events.group[:, start - 1] == events.group[:, start]).any():
+        start -= 1
+    return max(0, start - 1), first
 
 
 def _check(checkpoint: Checkpoint) -> None:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from meta.adapters import named
-from meta.adapters.port import Fast, Support, logits
+from meta.adapters.port import Fast, News, Support, logits
 from meta.arrays import clip, namespace, spread
-from meta.choice import losses, outcomes
+from meta.choice import choices, losses, outcomes
 from meta.spec import Spec
 from meta.state import init as init_state
 from meta.state import modulation, prefix_ages, state, summarise
@@ -168,15 +168,16 @@ def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix:
     """The support of an adapter: what the table says of the items in the histories; attributes [B, A]."""
     inside, age = prefix_ages(events, prefix, spec.history)
     u0 = prior(params, spec, attributes)
-    support = Support(events, *_met(params, spec, table, events), outcomes(events, spec.slate), inside, age, u0)
+    e, bias = _met(params, spec, table, events), table.b_v[_known(events.item)]
+    support = Support(events, e, bias, outcomes(events, spec.slate), inside, age, u0)
     return replace(support, before=_decided_in(spec, table, events)) if spec.scope == "network" else support
 
 
-def gather_new(params: Params, spec: Spec, table: ItemTable, events: Events, fresh: Array) -> Support:
-    """The support of a streaming adapter that reads on: of the histories [B, T] the events that are fresh, bool."""
-    inside = namespace(events.reward).astype(fresh[:, None], events.reward.dtype)
-    seen = outcomes(events, spec.slate)
-    return Support(events, *_met(params, spec, table, events), seen, inside, 0.0 * inside, params["prior"])
+def gather_new(params: Params, spec: Spec, table: ItemTable, events: Events, fresh: Array, first: int) -> News:
+    """What a streaming adapter reads on: of the histories [B, T] the events that are fresh, from the first one on."""
+    return News(
+        events, _met(params, spec, table, events), choices(events.reward * events.mask, spec.slate), fresh, first
+    )
 
 
 def look(
@@ -228,13 +229,12 @@ def support_loss(fast: Fast, support: Support) -> Array:
     return total / clip(decisions, 1.0, None)
 
 
-def _met(params: Params, spec: Spec, table: ItemTable, events: Events) -> tuple[Array, Array]:
-    """Choice embedding, in its context, and bias of each event's item: [B, T, E], [B, T]."""
-    rows = _known(events.item)
-    e = table.e_v[rows]
+def _met(params: Params, spec: Spec, table: ItemTable, events: Events) -> Array:
+    """Choice embedding of each event's item in its context: [B, T, E]."""
+    e = table.e_v[_known(events.item)]
     if spec.context and events.context is not None:
         e = e * modulation(params, events.context)
-    return e, table.b_v[rows]
+    return e
 
 
 def _decided_in(spec: Spec, table: ItemTable, events: Events) -> Array:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.adapters.port import Fast, Support
-from meta.arrays import clip, namespace, sigmoid
+from meta.adapters.port import Fast, News, Support
+from meta.arrays import cast, clip, namespace, sigmoid
 from meta.spec import Spec
 from meta.types import Array, Events, FloatArray, Params
 
@@ -54,8 +54,14 @@ class LstmMemory:
         }
 
     def settle(self, params: Params, spec: Spec) -> Params:
-        """Nothing follows."""
-        return params
+        """Weights in the units of `inputs`, and of h_tm1 and c_tm1 as one matrix."""
+        xp, x = namespace(params["memory.x"]), params["memory.x"]
+        own = {
+            # an embedding is read as it is, not divided by sqrt(E); gaps and places are small numbers
+            "memory.inputs": xp.concat([math.sqrt(spec.width) * x[: spec.width], x[-EXTRAS:-2], 0.1 * x[-2:]], axis=0),
+            "memory.recurrent": recurrent(params["memory.h"], params["memory.peephole"]),
+        }
+        return {**params, **own}
 
     def start(self, params: Params, spec: Spec, prior: Array) -> Array:
         """Nothing remembered."""
@@ -66,75 +72,77 @@ class LstmMemory:
         xp = namespace(support.e)
         users, prefixes, length = support.inside.shape
         start = self.start(params, spec, support.prior)[:, 0]
-        states = xp.stack([start, *self._read(params, spec, start, support, support.events.mask)], axis=1)
+        news = News(support.events, support.e, support.seen.chosen, support.events.mask)
+        states = xp.stack([start, *_read(params, start, news)], axis=1)
         nothing = xp.zeros((users, prefixes, 1), dtype=support.inside.dtype)
         ends = xp.concat([nothing, support.inside * xp.arange(1, length + 1)], axis=-1)
-        last = xp.astype(xp.max(ends, axis=-1), xp.int64)
+        last = cast(xp.max(ends, axis=-1), xp.int64)
         return states[xp.arange(users)[:, None], last]
 
-    def advance(self, params: Params, spec: Spec, copy: Array, support: Support) -> Array:
-        """One cell a new event: the events before the prefix's first one are in the copy already."""
-        new = support.inside[:, 0] > 0
-        ahead = new.any(0)
-        first = int(ahead.argmax()) if ahead.any() else len(ahead)
-        states = self._read(params, spec, copy[:, 0], support, new, first)
-        return states[-1][:, None] if states else copy
+    def advance(self, params: Params, spec: Spec, copy: Array, news: News) -> Array:
+        """One cell a new event."""
+        return [copy, *_read(params, copy, news)][-1]
 
     def fast(self, params: Params, spec: Spec, copy: Array, prior: Array) -> Fast:
         """Reads u and the scale of the session state out of h."""
         h = copy[..., : spec.memory]
         return Fast(prior + h @ params["memory.u"], film=h @ params["memory.film"])
 
-    def _read(
-        self, params: Params, spec: Spec, state: Array, support: Support, mask: Array, first: int = 0
-    ) -> list[Array]:
-        """States [B, 2 M] after each event from the first on; an event outside the mask [B, T] changes nothing."""
-        xp, m = namespace(state), spec.memory
-        x = inputs(support, first) @ params["memory.x"] + params["memory.b"]
-        states = []
-        for t in range(x.shape[1]):
-            state = xp.where(mask[:, first + t, None], cell(params, x[:, t], state[:, :m], state[:, m:]), state)
-            states.append(state)
-        return states
+
+def _read(params: Params, state: Array, news: News) -> list[Array]:
+    """States [B, 2 M] after each event from the first fresh one on."""
+    xp = namespace(state)
+    x = inputs(news)[:, news.first :] @ params["memory.inputs"] + params["memory.b"]
+    states = []
+    for t in range(x.shape[1]):
+        state = xp.where(news.fresh[:, news.first + t, None], cell(params, x[:, t], state), state)
+        states.append(state)
+    return states
 
 
-def cell(params: Params, x: Array, h_tm1: Array, c_tm1: Array) -> Array:
+def cell(params: Params, x: Array, state: Array) -> Array:
     """One step of the equations above.
 
     Args:
+        params: settled.
         x: float [B, 4 M], x W + b of the gates i, f, o and of the candidate.
-        h_tm1, c_tm1: float [B, M].
+        state: float [B, 2 M], h_tm1 and c_tm1.
 
     Returns:
         float [B, 2 M], h and c.
     """
-    xp, m = namespace(x), h_tm1.shape[-1]
-    z = x + h_tm1 @ params["memory.h"]
-    peephole = params["memory.peephole"]
-    gates = sigmoid(z[:, : 2 * m] + (c_tm1[:, None] * peephole[:2]).reshape(-1, 2 * m))
-    c = gates[:, m:] * c_tm1 + gates[:, :m] * xp.tanh(z[:, 3 * m :])
-    h = sigmoid(z[:, 2 * m : 3 * m] + c * peephole[2]) * xp.tanh(c)
+    xp, m = namespace(x), state.shape[-1] // 2
+    z = x + state @ params["memory.recurrent"]
+    gates = sigmoid(z[:, : 2 * m])
+    c = gates[:, m:] * state[:, m:] + gates[:, :m] * xp.tanh(z[:, 3 * m :])
+    h = sigmoid(z[:, 2 * m : 3 * m] + c * params["memory.peephole"][2]) * xp.tanh(c)
     return xp.concat([h, c], axis=-1)
 
 
-def inputs(support: Support, first: int = 0) -> Array:
-    """X of each event from the first on: [B, T - first, E + EXTRAS]."""
-    xp = namespace(support.e)
-    events, (users, length, width) = support.events, support.e.shape
-    root = float(width) ** 0.5  # an embedding as it is, not divided by sqrt(E)
-    x = xp.empty((users, length - first, EXTRAS), dtype=support.e.dtype)
-    x[..., 0] = support.seen.chosen[:, first:]
-    x[..., 1] = (events.reward * events.mask)[:, first:]  # of a slate only the events so far are known
-    x[..., 2] = 0.1 * xp.log1p(time_gaps(events)[:, first:])
-    x[..., 3] = 0.1 * places(events)[:, first:]
-    return xp.concat([root * support.e[:, first:], x], axis=-1)
+def recurrent(h: Array, peephole: Array) -> Array:
+    """U of h_tm1 [M, 4 M] above the peepholes [3, M] through which i and f see c_tm1: [2 M, 4 M]."""
+    xp = namespace(h)
+    one = xp.eye(h.shape[0], dtype=h.dtype)
+    c = xp.concat([peephole[0] * one, peephole[1] * one, 0.0 * one, 0.0 * one], axis=1)
+    return xp.concat([h, c], axis=0)
+
+
+def inputs(news: News) -> Array:
+    """X of each event: [B, T, E + EXTRAS], in units of its own (`LstmMemory.settle`)."""
+    xp, events = namespace(news.e), news.events
+    users, length, width = news.e.shape
+    x = xp.zeros((users, length, width + EXTRAS), dtype=news.e.dtype)
+    x[..., :width] = news.e
+    x[..., width] = news.chosen
+    x[..., width + 1] = events.reward * events.mask  # of a slate only the events so far are known
+    x[:, 1:, width + 2] = xp.log1p(time_gaps(events))
+    x[..., width + 3] = places(events)
+    return x
 
 
 def time_gaps(events: Events) -> Array:
-    """Hours since the event before, 0 for the first one: [B, T]."""
-    gap = 0 * events.time_ms
-    gap[:, 1:] = events.time_ms[:, 1:] - events.time_ms[:, :-1]
-    return clip(gap, 0, None) / HOUR_MS
+    """Hours from each event to the next: [B, T - 1]."""
+    return clip(events.time_ms[:, 1:] - events.time_ms[:, :-1], 0, None) / HOUR_MS
 
 
 def places(events: Events) -> Array:
@@ -142,5 +150,5 @@ def places(events: Events) -> Array:
     xp, group = namespace(events.group), events.group
     if not group.shape[1]:
         return group
-    same = xp.astype(group[:, :, None] == group[:, None, :], xp.uint8)
-    return xp.arange(group.shape[1]) - xp.argmax(same, axis=-1)
+    same = cast(group[:, :, None] == group[:, None, :], xp.uint8)
+    return xp.arange(group.shape[1]) - same.argmax(-1)

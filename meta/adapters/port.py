@@ -40,6 +40,25 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """Events that a memory reads on from where it was.
+
+    Args:
+        events: the histories [B, T], or the ends of them that are needed.
+        e: float [B, T, E], as in `Support`.
+        chosen: float [B, T], how much each event was chosen.
+        fresh: bool [B, T], true for the events to be read; the others change nothing.
+        first: place of the first event that is fresh for anybody.
+    """
+
+    events: Events
+    e: Array
+    chosen: Array
+    fresh: Array
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Fast:
     """What a user's copy changes of the network.
 
@@ -93,8 +112,8 @@ class Adapter(Protocol):
 class Streaming(Adapter, Protocol):
     """An adapter whose copies can be carried on."""
 
-    def advance(self, params: Params, spec: Spec, copy: Array, support: Support) -> Array:
-        """Fold the events inside one prefix, oldest first, into copies [B, 1, Z]: [B, 1, Z]; settled parameters."""
+    def advance(self, params: Params, spec: Spec, copy: Array, news: News) -> Array:
+        """Fold events, oldest first, into copies under settled parameters: [B, Z] -> [B, Z]."""
 
 
 class HeadScope:

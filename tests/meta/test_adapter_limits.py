@@ -10,7 +10,7 @@ import torch
 
 from meta import q_network
 from meta.adapters import ADAPTERS, finetune
-from meta.adapters.lstm_memory import cell, places, time_gaps
+from meta.adapters.lstm_memory import cell, places, recurrent, time_gaps
 from meta.checkpoint import Checkpoint
 from meta.policy import Policy
 from meta.types import Adaptation, Events, FloatArray
@@ -163,7 +163,7 @@ def test_the_cell_is_the_equations_in_a_scalar_loop() -> None:
     def sigmoid(a: float) -> float:
         return 1 / (1 + math.exp(-a))
 
-    out = cell({"memory.h": u, "memory.peephole": p}, x, h, c)
+    out = cell({"memory.recurrent": recurrent(u, p), "memory.peephole": p}, x, np.concat([h, c], axis=1))
     for j in range(m):
         z = [x[0, gate * m + j] + sum(h[0, k] * u[k, gate * m + j] for k in range(m)) for gate in range(4)]
         i, f = sigmoid(z[0] + c[0, j] * p[0, j]), sigmoid(z[1] + c[0, j] * p[1, j])
@@ -176,11 +176,13 @@ def test_the_cell_has_the_gradient_of_finite_differences() -> None:
     """Autograd through the cell agrees with differences in every input and weight."""
     rng = np.random.default_rng(6)
     parts = [
-        torch.tensor(rng.standard_normal(shape), requires_grad=True)
-        for shape in ((2, 12), (2, 3), (2, 3), (3, 12), (3, 3))
+        torch.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((2, 12), (2, 6), (3, 12), (3, 3))
     ]
     assert torch.autograd.gradcheck(
-        lambda x, h, c, u, p: cell({"memory.h": u, "memory.peephole": p}, x, h, c), parts, eps=1e-6, atol=1e-6
+        lambda x, state, u, p: cell({"memory.recurrent": recurrent(u, p), "memory.peephole": p}, x, state),
+        parts,
+        eps=1e-6,
+        atol=1e-6,
     )
 
 
@@ -202,11 +204,11 @@ def test_streaming_equals_the_whole_sequence() -> None:
 
 
 def test_gaps_and_places_by_hand() -> None:
-    """Hours since the event before, and the place in the slate."""
+    """Hours from each event to the next, and the place in the slate."""
     hour = 3_600_000
     events = Events(
         item=np.zeros((1, 4), int), reward=np.zeros((1, 4)), group=np.asarray([[0, 0, 1, 1]]),
         mask=np.ones((1, 4), bool), length=np.asarray([2]), time_ms=np.asarray([[hour, hour, 3 * hour, 2 * hour]]),
     )  # fmt: skip
-    assert [[0.0, 0.0, 2.0, 0.0]] == time_gaps(events).tolist()
+    assert [[0.0, 2.0, 0.0]] == time_gaps(events).tolist()
     assert [[0, 1, 0, 1]] == places(events).tolist()
