@@ -10,7 +10,7 @@ import numpy as np
 
 from meta import eras, groups, neighbours, q_network
 from meta.adapters import Streaming, Support, named
-from meta.arrays import take
+from meta.arrays import lines, take
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.state import prefix_ages
@@ -95,7 +95,7 @@ class Policy:
         with np.errstate(all="ignore"):
             copy = np.asarray(cast("Streaming", self._adapter).advance(self._params, self.spec, adapted.copy, news))
         accepted = adapted.accepted & _sound(copy)
-        copy = copy if accepted.all() else np.where(accepted[:, None], copy, self._nobody)
+        copy = np.where(accepted[:, None], copy, self._nobody)
         used = adapted.events_used + fresh.sum(1)
         return Adaptation(copy, accepted, adapted.loss_before, adapted.loss_after, used)
 
@@ -188,7 +188,7 @@ class Policy:
         before, after = np.asarray(q_network.support_loss(both, support)).T
         accepted = _sound(copy) & np.isfinite(after)
         used = support.inside[:, 0].sum(-1).astype(np.int64)
-        copy = copy if accepted.all() else np.where(accepted[:, None], copy, prior)
+        copy = np.where(accepted[:, None], copy, prior)
         return Adaptation(copy, accepted, before, after, used)
 
     def _values(
@@ -212,8 +212,12 @@ class Policy:
         else:
             valid = candidates >= 0
             rows = np.where(valid, candidates, 0)
-            advantage = (table.e_q[rows] @ belief.taste_q[:, 0, :, None])[..., 0] + table.b_q[rows]
-            v = (table.e_v[rows] @ belief.taste_v[:, 0, :, None])[..., 0] + table.b_v[rows] if slates else None
+            advantage = (lines(table.e_q, rows) @ belief.taste_q[:, 0, :, None])[..., 0] + lines(table.b_q, rows)
+            v = (
+                (lines(table.e_v, rows) @ belief.taste_v[:, 0, :, None])[..., 0] + lines(table.b_v, rows)
+                if slates
+                else None
+            )
         for term in self._logged(events, context, inside[:, 0], None if candidates is None else rows, popularity):
             advantage = advantage + term
         return v, scale * advantage, rows, valid

@@ -18,7 +18,7 @@ import numpy as np
 
 from meta.adapters import named
 from meta.adapters.port import Fast, News, Support, logits
-from meta.arrays import clip, namespace, spread
+from meta.arrays import clip, lines, namespace, spread
 from meta.choice import choices, losses, outcomes
 from meta.spec import Spec
 from meta.state import init as init_state
@@ -168,7 +168,7 @@ def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix:
     """The support of an adapter: what the table says of the items in the histories; attributes [B, A]."""
     inside, age = prefix_ages(events, prefix, spec.history)
     u0 = prior(params, spec, attributes)
-    e, bias = _met(params, spec, table, events), table.b_v[_known(events.item)]
+    e, bias = _met(params, spec, table, events), lines(table.b_v, _known(events.item))
     support = Support(events, e, bias, outcomes(events, spec.slate), inside, age, u0)
     return replace(support, before=_decided_in(spec, table, events)) if spec.scope == "network" else support
 
@@ -194,7 +194,7 @@ def look(
     xp, adapter = namespace(copy), named(spec.adapter)
     if not adapter.sees_session:
         inside = 0.0 * inside
-    seen = summarise(table.features[_known(events.item)], events, inside, age)
+    seen = summarise(lines(table.features, _known(events.item)), events, inside, age)
     if spec.context:
         seen = xp.concat([seen, context.request], axis=-1)
     fast = adapter.fast(params, spec, copy, prior(params, spec, context.attributes))
@@ -231,7 +231,7 @@ def support_loss(fast: Fast, support: Support) -> Array:
 
 def _met(params: Params, spec: Spec, table: ItemTable, events: Events) -> Array:
     """Choice embedding of each event's item in its context: [B, T, E]."""
-    e = table.e_v[_known(events.item)]
+    e = lines(table.e_v, _known(events.item))
     if spec.context and events.context is not None:
         e = e * modulation(params, events.context)
     return e
@@ -241,7 +241,7 @@ def _decided_in(spec: Spec, table: ItemTable, events: Events) -> Array:
     """Summary and context [B, T, S + X] that each event was decided in: what the session had been until then."""
     xp = namespace(events.reward)
     inside, age = prefix_ages(events, events.group, spec.history)
-    seen = summarise(table.features[_known(events.item)], events, inside, age)
+    seen = summarise(lines(table.features, _known(events.item)), events, inside, age)
     if not spec.context:
         return seen
     nothing = xp.zeros((*events.item.shape, spec.context), dtype=seen.dtype)

@@ -28,7 +28,7 @@ from meta.adapters.port import (
     settled_shrinkage,
     shrinkage,
 )
-from meta.arrays import cast, clip, namespace, sigmoid, softplus, spread, stop_gradient
+from meta.arrays import clip, namespace, sigmoid, softplus, spread, stop_gradient
 from meta.choice import likelihood
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
@@ -83,9 +83,8 @@ class LstmOptimizer(HeadScope):
         weigh, decisions = evidence(params, support)
         shrink = shrinkage(params, decisions)
         scale = params["optimizer.scales"]
-        known = cast(decisions > 0, decisions.dtype)  # without events the gates move nothing
         u0 = prior(support)
-        moved = xp.zeros_like(u0)
+        moved = xp.zeros(u0.shape, dtype=u0.dtype)
         h = c = xp.zeros((*u0.shape, CELL), dtype=u0.dtype)
         gates = spread(xp.asarray([0.0, 1.0], dtype=u0.dtype), (*u0.shape, 2))  # nothing learnt, all kept
         for _ in range(spec.steps):
@@ -96,7 +95,7 @@ class LstmOptimizer(HeadScope):
             each = preprocess(stop_gradient(gradient), stop_gradient(moved))
             h, c = _cell(params, each, whole, h, c)
             gates = _gates(params, h, moved, gates)
-            moved = gates[..., 1] * moved - known * gates[..., 0] * scale * gradient
+            moved = gates[..., 1] * moved - gates[..., 0] * scale * gradient
         return u0 + moved
 
 
