@@ -8,8 +8,9 @@ An event that belongs to no slate is a slate of one, so P is the logistic functi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from meta.arrays import cast, clip, namespace
+from meta.arrays import cast, clip, namespace, spread
 from meta.spec import Slate
 from meta.types import Array, Events
 
@@ -27,7 +28,8 @@ class Outcomes:
         any_chosen: float [B, T], 1 where somebody in the event's slate was chosen.
         reward: float [B, T], summed reward of the event's slate.
         share: float [B, T], 1 / size of the event's slate; 0 where padded.
-        same: float [B, T, T], 1 where two events are of one slate; None where every event stands alone.
+        same: float [B, T, T], 1 where two events are of one slate; the number of events of a slate where all have as
+            many, one after the other; None where every event stands alone.
     """
 
     chosen: Array
@@ -35,7 +37,7 @@ class Outcomes:
     any_chosen: Array
     reward: Array
     share: Array
-    same: Array | None
+    same: Array | int | None
 
 
 def outcomes(events: Events, slate: Slate) -> Outcomes:
@@ -46,20 +48,32 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
     chosen = choices(reward, slate)
     if slate != "logit":
         return Outcomes(chosen, xp.ones(chosen.shape, dtype=chosen.dtype), chosen, reward, real, None)
-    together = (
-        (events.group[:, :, None] == events.group[:, None, :]) & events.mask[:, :, None] & events.mask[:, None, :]
-    )
-    same = cast(together, real.dtype)
-    sums = same @ xp.stack([chosen, reward, real], axis=-1)
-    clicks, size = sums[..., 0], sums[..., 2]
+    same = events.slate or _together(events, real.dtype)
+    clicks, earned, size = (over_slate(x[:, None], same)[:, 0] for x in (chosen, reward, real))
     return Outcomes(
         chosen,
         clip(clicks, 1.0, None),
         clip(clicks, None, 1.0),
-        sums[..., 1],
+        earned,
         real / clip(size, 1.0, None),
         same,
     )
+
+
+def _together(events: Events, dtype: Any) -> Array:
+    """1 where two events are of one slate: [B, T, T]."""
+    alike = events.group[:, :, None] == events.group[:, None, :]
+    return cast(alike & events.mask[:, :, None] & events.mask[:, None, :], dtype)
+
+
+def over_slate(x: Array, same: Array | int | None) -> Array:
+    """The sum over the slate of every event, `same` as in `Outcomes`: [B, P, T] -> [B, P, T]."""
+    if same is None:
+        return x
+    if not isinstance(same, int):
+        return x @ same
+    slates = x.reshape(*x.shape[:-1], x.shape[-1] // same, same)
+    return spread(slates.sum(-1)[..., None], slates.shape).reshape(x.shape)
 
 
 def choices(reward: Array, slate: Slate) -> Array:
@@ -67,12 +81,12 @@ def choices(reward: Array, slate: Slate) -> Array:
     return clip(reward, 0.0, 1.0) if slate == "graded" else cast(reward > 0, reward.dtype)
 
 
-def normaliser(odds: Array, same: Array | None) -> Array:
+def normaliser(odds: Array, same: Array | int | None) -> Array:
     """1 + the sum of e^v over the slate of every event: e^v [B, P, T] -> [B, P, T]."""
-    return 1.0 + (odds if same is None else odds @ same)
+    return 1.0 + over_slate(odds, same)
 
 
-def probabilities(logits: Array, same: Array | None) -> Array:
+def probabilities(logits: Array, same: Array | int | None) -> Array:
     """P(event | its slate): [B, P, T] -> [B, P, T]."""
     odds = namespace(logits).exp(clip(logits, -MAX_LOGIT, MAX_LOGIT))
     return odds / normaliser(odds, same)

@@ -108,6 +108,7 @@ def history(
         length=active.sum(1, dtype=np.int32),
         time_ms=np.zeros(flat, np.int64),
         context=None if context is None else np.repeat(context, size, axis=1),
+        slate=size,
     )
 
 

@@ -39,6 +39,8 @@ class Events:
         length: int [B], number of decisions in each history (group of the last event + 1; 0 when empty).
         time_ms: int [B, T], milliseconds since 1970, 0 where padded.
         context: float [B, T, X], the context in which each event happened; None where it was not kept.
+        slate: K, where every decision has K events, one after the other, none or all of them real, as in an episode;
+            0: they differ.
     """
 
     item: Array
@@ -48,6 +50,7 @@ class Events:
     length: Array
     time_ms: Array
     context: Array | None = None
+    slate: int = 0
 
     @property
     def users(self) -> int:
@@ -60,7 +63,7 @@ class Events:
             change, (self.item, self.reward, self.group, self.mask, self.length, self.time_ms)
         )
         context = None if self.context is None else change(self.context)
-        return Events(item, reward, group, mask, length, time_ms, context)
+        return Events(item, reward, group, mask, length, time_ms, context, self.slate)
 
 
 @dataclass(frozen=True, slots=True)

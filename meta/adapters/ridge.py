@@ -12,7 +12,7 @@ import numpy as np
 
 from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior, settled_evidence
 from meta.arrays import namespace
-from meta.choice import probabilities
+from meta.choice import over_slate, probabilities
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
 
@@ -51,9 +51,16 @@ class Ridge(HeadScope):
         if seen.same is None:
             hessian = _outer(curvature * (1.0 - p), support.e, support.e[:, None])
         else:  # sum over slates of E[e e'] - E[e] E[e]'
-            mean = seen.same[:, None] @ (p[..., None] * support.e[:, None])
+            mean = _over_slate(p[..., None] * support.e[:, None], seen.same)
             hessian = _outer(curvature, support.e, support.e[:, None] - mean)
         return u0 - xp.linalg.solve(params["ridge.precision"] + hessian, gradient[..., None])[..., 0]
+
+
+def _over_slate(x: Array, same: Array | int) -> Array:
+    """`over_slate` of [B, P, T, E] along the events."""
+    users, prefixes, length, width = x.shape
+    summed = over_slate(x.mT.reshape(users, prefixes * width, length), same)
+    return summed.reshape(users, prefixes, width, length).mT
 
 
 def _outer(weight: Array, left: Array, right: Array) -> Array:

@@ -39,6 +39,16 @@ def to_torch(events: Events) -> Events:
     return events.map(torch.as_tensor)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_slates_of_one_size_are_learnt_from_like_any(name: str) -> None:
+    """Copies do not change when it is said that all slates have two events."""
+    rng = np.random.default_rng(2)
+    shape = spec(name)
+    params, events = lively(q_network.init(shape, rng), rng), histories(rng)
+    expected = adapt(shape, params, events)
+    np.testing.assert_allclose(expected, adapt(shape, params, dataclasses.replace(events, slate=2)), atol=1e-6)
+
+
 def reference_nll(u: torch.Tensor, e: torch.Tensor, bias: torch.Tensor, events: Events, user: int) -> torch.Tensor:
     """The likelihood of one user's choices, slate by slate, in plain loops."""
     total = torch.zeros((), dtype=torch.float64)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from meta.choice import losses, outcomes, probabilities, residuals
+from meta.choice import losses, outcomes, over_slate, probabilities, residuals
+from meta.experience import history as episode
 from meta.types import Events
 
 ODDS = np.asarray([[1.0, 3.0, 2.0]])
@@ -67,3 +70,16 @@ def test_extreme_logits_stay_finite() -> None:
     v = np.full((1, 1, 4), 1e4, np.float32)
     assert np.isfinite(losses(v, seen)).all()
     assert np.isfinite(residuals(v, seen)).all()
+
+
+def test_sums_over_slates_of_one_size_are_those_over_any() -> None:
+    """Two slates of two, 1 + 2 and 3 + 4; the second did not take place for the second user."""
+    events = episode(
+        np.ones((2, 2, 2), int), np.array([[0, 1], [1, 0]]), np.ones((2, 2)), None, np.array([[1, 1], [1, 0]]) > 0
+    )
+    x = np.array([[[1.0, 2.0, 3.0, 4.0]]] * 2)
+    alike, any_size = outcomes(events, "logit"), outcomes(replace(events, slate=0), "logit")
+    np.testing.assert_array_equal([3.0, 3.0, 7.0, 7.0], over_slate(x, alike.same)[0, 0])
+    np.testing.assert_array_equal([3.0, 3.0, 0.0, 0.0], over_slate(x, any_size.same)[1, 0])
+    for name in ("chosen", "choices", "any_chosen", "reward", "share"):
+        np.testing.assert_array_equal(getattr(any_size, name), getattr(alike, name))
