@@ -20,6 +20,7 @@ import typer  # noqa: E402 - after the threads are pinned
 from meta.errors import InputError  # noqa: E402 - likewise
 from terminal import (  # noqa: E402 - likewise
     Adapter,
+    Arguments,
     Env,
     Interactions,
     Items,
@@ -80,6 +81,7 @@ def train(
     users: Users = None,
     movielens: MovieLens = None,
     env: Env = None,
+    arguments: Arguments = None,
     adapter: Adapter = None,
     seed: Seed = 0,
     settings: Annotated[
@@ -105,14 +107,17 @@ def train(
         progress: Iterator[Any]
         if env is not None and env in task_families():
             from meta.trainer import tasks
+            from simulators.arguments import made
 
             base = tasks.SETTINGS.get(env, tasks.Settings())
-            family = task_families()[env](32)
+            family = made(task_families()[env], 32, arguments or ())
             progress = tasks.train(family, out, settings=files.from_json(tasks.Settings, given, base), **common)
         elif env is not None:
             from meta.trainer import worlds
 
-            progress = worlds.train(world(env, 64), out, settings=files.from_json(worlds.Settings, given), **common)
+            progress = worlds.train(
+                world(env, 64, arguments), out, settings=files.from_json(worlds.Settings, given), **common
+            )
         else:
             from meta.trainer import logs as log_trainer
 
@@ -145,6 +150,7 @@ def tune(
     users: Users = None,
     movielens: MovieLens = None,
     env: Env = None,
+    arguments: Arguments = None,
     adapter: Adapter = None,
     settings: Annotated[Path | None, typer.Option(help="JSON file of settings that are not searched.")] = None,
     trials: Annotated[int, typer.Option(help="Trainings in all, those of the study's file included.", min=1)] = 20,
@@ -165,7 +171,7 @@ def tune(
             base[files.ADAPTER] = adapter
         objective: tuning.Objective
         if env is not None:
-            objective, figure = tuning.InWorld(world(env, 64), seed), "reward a step"
+            objective, figure = tuning.InWorld(world(env, 64, arguments), seed), "reward a step"
         else:
             log, catalogue = read_log(interactions, items, users, movielens)
             objective, figure = tuning.OnLog(log, catalogue, seed), "NDCG@10 of validation users"
@@ -211,6 +217,7 @@ def coldstart(
 def simulate(
     policy: Policy,
     env: Annotated[str, typer.Option(help="A simulated world: interest_exploration.")] = "interest_exploration",
+    arguments: Arguments = None,
     users: Annotated[int, typer.Option(help="New users.", min=2)] = 1000,
     seed: Seed = 1,
     json_file: Json = None,
@@ -220,7 +227,7 @@ def simulate(
     with clear_errors():
         from simulators import picture, run
 
-        rewards = run.compare(world(env, users), policy, seed)
+        rewards = run.compare(world(env, users, arguments), policy, seed)
         rows = [run.summarise(name, earned) for name, earned in rewards.items()]
         show_table(f"{env}, {users} users, reward by step", [run.printable(row) for row in rows])
         if png:
@@ -260,14 +267,15 @@ def version() -> None:
     typer.echo(installed("quickstudy"))
 
 
-def world(name: str, users: int) -> Any:
-    """A simulated world by name."""
+def world(name: str, users: int, arguments: list[str] | None = None) -> Any:
+    """A simulated world by name, with some constants of other values."""
     from simulators import WORLDS
+    from simulators.arguments import made
 
     if name not in WORLDS:
         tasks = f" (to train also {', '.join(task_families())})"
         raise InputError(f"env must be one of {', '.join(WORLDS)}{tasks}, got {name!r}")
-    return WORLDS[name](users)
+    return made(WORLDS[name], users, arguments or ())
 
 
 def task_families() -> Mapping[str, Any]:

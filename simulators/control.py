@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from meta.errors import InputError
 from meta.types import BoolArray, FloatArray, IntArray
 from simulators.tasks import TaskEnv, Tasks
 
@@ -104,12 +105,12 @@ class CartPoles(Tasks):
         bodies: Bodies | None = None,
     ) -> None:
         for argument, (low, high) in (("half_length", half_length), ("pole_mass", pole_mass), ("force", force)):
-            if not 0.0 < low <= high:
-                raise ValueError(f"{argument} must be a range (low, high) above 0, got {(low, high)}")
+            if not 0.0 < low <= high < math.inf:
+                raise InputError(f"{argument} must be a range (low, high) above 0, got {(low, high)}")
         if not 0.0 <= swapped <= 1.0:
-            raise ValueError(f"swapped must be in 0..1, got {swapped}")
+            raise InputError(f"swapped must be in 0..1, got {swapped}")
         if bodies is not None and len(bodies.force) != tasks:
-            raise ValueError(f"bodies must be those of {tasks} tasks, got {len(bodies.force)}")
+            raise InputError(f"bodies must be those of {tasks} tasks, got {len(bodies.force)}")
         far = np.array([2 * TRACK, 1e3, 2 * TILT, 1e3], np.float32)
         super().__init__(tasks, steps, 2, spaces.Box(-far, far, dtype=np.float32))
         self._ranges = (half_length, pole_mass, force)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from meta.catalogue import Catalogue
+from meta.errors import InputError
 from meta.types import BoolArray, FloatArray, IntArray
 from simulators.choice import first_showings, probabilities
 from simulators.law import draw
+from simulators.ranges import counts, finite, not_negative, shares
 from simulators.slates import OneUser, Slates
 
 SMALL = 1e-6
@@ -22,7 +26,8 @@ class DriftingTaste(Slates):
     ## Description
     An item has a unit vector l (its topic's centre and noise), a quality q ~ N(0, 1) and a sweetness z ~ U(0, 1). A
     user has a taste p = `taste_scale` * unit(`cluster_share` * cluster + n), of one of `clusters` clusters, and once,
-    at a step drawn from `change`, another one. Item i at position k of a slate (from 0) has the appeal
+    at a step drawn from `change`, another one. Contrary tastes, a share of `contrary`, have minus their cluster: what
+    the population likes misleads about them. Item i at position k of a slate (from 0) has the appeal
 
         a = p·l + `quality_weight` q + `sweetness_weight` z - `satiation_weight` S[topic] - `fatigue_weight` F
             - `no_choice` - `position_weight` k,
@@ -66,7 +71,8 @@ class DriftingTaste(Slates):
     * `candidates`, `slate_size`, `num_items`: items on offer each step, shown each step, in the catalogue (count).
     * `topics`, `clusters`, `dimensions`: topics, clusters of users, and floats of a taste (count).
     * `topic_spread`: standard deviation of an item about its topic's centre (per coordinate, before scaling to 1).
-    * `taste_scale`: length of a taste (logits); `cluster_share`: weight of its cluster (standard deviations).
+    * `taste_scale`: length of a taste (logits); `cluster_share`: weight of its cluster (standard deviations);
+      `contrary`: share of tastes that have minus their cluster (0..1).
     * `quality_weight`, `sweetness_weight`: appeal of one standard deviation of quality, of full sweetness (logits).
     * `satiation_weight`, `fatigue_weight`: appeal lost by one unit of each (logits).
     * `no_choice`: logit of choosing nothing (logits); `position_weight`: appeal lost by each position down (logits).
@@ -98,6 +104,7 @@ class DriftingTaste(Slates):
         topic_spread: float = 0.25,
         taste_scale: float = 7.0,
         cluster_share: float = 0.8,
+        contrary: float = 0.0,
         quality_weight: float = 0.4,
         sweetness_weight: float = 2.0,
         satiation_weight: float = 0.8,
@@ -118,6 +125,16 @@ class DriftingTaste(Slates):
         patience: int | None = None,
         catalogue_seed: int = 2,
     ) -> None:
+        counts(num_items=num_items, topics=topics, clusters=clusters, dimensions=dimensions)
+        finite(quality_weight=quality_weight, sweetness_weight=sweetness_weight, satiation_weight=satiation_weight)
+        finite(fatigue_weight=fatigue_weight, no_choice=no_choice, position_weight=position_weight)
+        finite(watch_taste=watch_taste, watch_quality=watch_quality, watch_offset=watch_offset)
+        not_negative(topic_spread=topic_spread, taste_scale=taste_scale, cluster_share=cluster_share)
+        not_negative(satiation=satiation, fatigue=fatigue, watch_noise=watch_noise, catalogue_seed=catalogue_seed)
+        not_negative(vector_noise=vector_noise, quality_noise=quality_noise)
+        shares(contrary=contrary, satiation_keep=satiation_keep, fatigue_keep=fatigue_keep)
+        if change is not None and not 0 <= change[0] <= change[1]:
+            raise InputError(f"change must be a first step of at least 0 and a last one not before it, got {change}")
         law = np.random.default_rng(catalogue_seed)
         centres = _unit(law.standard_normal((topics, dimensions)))
         self._clusters: FloatArray = law.standard_normal((clusters, dimensions))
@@ -137,7 +154,8 @@ class DriftingTaste(Slates):
         catalogue = Catalogue.from_features(ids, np.concatenate(seen, 1), names)
         super().__init__(users, steps, candidates, slate_size, catalogue, law, patience)
         self.days = change
-        self.kinds, self.width = clusters, dimensions
+        self.kinds, self.width = clusters, dimensions + (contrary > 0.0)
+        self._contrary = math.inf if contrary == 1.0 else NormalDist().inv_cdf(contrary) if contrary else -math.inf
         self.taste_scale, self.cluster_share = taste_scale, cluster_share
         self.satiation_weight, self.fatigue_weight = satiation_weight, fatigue_weight
         self.satiation, self.fatigue = satiation, fatigue
@@ -149,8 +167,13 @@ class DriftingTaste(Slates):
         self._keep = np.array([satiation_keep] * topics + [fatigue_keep])
 
     def minds(self, kind: IntArray, noise: FloatArray) -> FloatArray:
-        """Tastes [..., dimensions] of users of these clusters [...] and normal numbers [..., dimensions]."""
-        tastes: FloatArray = self.taste_scale * _unit(self.cluster_share * self._clusters[kind] + noise)
+        """Tastes [..., dimensions] of users of these clusters [...] and normal numbers [..., width].
+
+        The last number, where there is one more than dimensions, tells who is contrary.
+        """
+        own = noise[..., : self._clusters.shape[1]]
+        side = np.where(noise[..., -1:] < self._contrary, -self.cluster_share, self.cluster_share)
+        tastes: FloatArray = self.taste_scale * _unit(side * self._clusters[kind] + own)
         return tastes
 
     def pull(self, minds: FloatArray, rows: IntArray) -> FloatArray:

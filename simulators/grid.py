@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from meta.errors import InputError
 from meta.types import BoolArray, FloatArray, IntArray
 from simulators.tasks import TaskEnv, Tasks
 
@@ -90,13 +91,13 @@ class Grids(Tasks):
         mazes: Mazes | None = None,
     ) -> None:
         if size < 3:
-            raise ValueError(f"size must be at least 3, got {size}")
+            raise InputError(f"size must be at least 3, got {size}")
         if not 0.0 <= walls <= 0.4:
-            raise ValueError(f"walls must be in 0..0.4, got {walls}")
+            raise InputError(f"walls must be in 0..0.4, got {walls}")
         if not 0.0 <= slip <= 1.0:
-            raise ValueError(f"slip must be in 0..1, got {slip}")
+            raise InputError(f"slip must be in 0..1, got {slip}")
         if mazes is not None and mazes.walls.shape != (tasks, size + 2, size + 2):
-            raise ValueError(f"mazes must be those of {tasks} tasks of size {size}, got {mazes.walls.shape}")
+            raise InputError(f"mazes must be those of {tasks} tasks of size {size}, got {mazes.walls.shape}")
         width = 2 * size + len(AROUND)
         self.scale = np.ones(width, np.float32)
         super().__init__(tasks, steps, len(MOVES), spaces.Box(0.0, 1.0, (width,), np.float32))

@@ -10,7 +10,8 @@ from meta.catalogue import Catalogue
 from meta.types import FloatArray, IntArray
 from simulators.choice import first_showings, probabilities
 from simulators.law import draw
-from simulators.slates import OneUser, Slates, at_least_one
+from simulators.ranges import counts, finite, not_negative
+from simulators.slates import OneUser, Slates
 
 
 class InterestExploration(Slates):
@@ -87,7 +88,9 @@ class InterestExploration(Slates):
         patience: int | None = None,
         catalogue_seed: int = 0,
     ) -> None:
-        at_least_one(topics=topics)
+        counts(num_items=num_items, topics=topics)
+        finite(own_affinity=own_affinity, other_affinity=other_affinity, quality_mean=quality_mean, no_click=no_click)
+        not_negative(affinity_std=affinity_std, quality_std=quality_std, catalogue_seed=catalogue_seed)
         law = np.random.default_rng(catalogue_seed)
         self.documents = _documents(num_items, topics, quality_mean, quality_std, law)
         names = [f"topic_{j}" for j in range(topics)] + ["quality"]

@@ -12,9 +12,11 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from meta.catalogue import Catalogue
+from meta.errors import InputError
 from meta.types import BoolArray, FloatArray, IntArray
 from simulators.choice import choose
 from simulators.offers import Offers
+from simulators.ranges import counts
 
 Observation = dict[str, Any]
 Step = tuple[Observation, FloatArray, BoolArray, BoolArray, dict[str, Any]]
@@ -41,7 +43,7 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         patience: steps in a row without a choice after which a user leaves for good; None: nobody leaves.
 
     Raises:
-        ValueError: an argument is out of its range.
+        InputError: an argument is out of its range.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]  # gymnasium declares it an instance attribute
@@ -62,9 +64,9 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         rng: np.random.Generator,
         patience: int | None = None,
     ) -> None:
-        at_least_one(users=users, steps=steps, **({} if patience is None else {"patience": patience}))
+        counts(users=users, steps=steps, **({} if patience is None else {"patience": patience}))
         if not 1 <= slate_size <= candidates <= len(catalogue):
-            raise ValueError(
+            raise InputError(
                 f"1 <= slate_size <= candidates <= num_items, got {slate_size}, {candidates}, {len(catalogue)}"
             )
         self.num_envs, self.steps, self.candidates, self.slate_size = users, steps, candidates, slate_size
@@ -179,13 +181,6 @@ class OneUser(gymnasium.Env[Observation, IntArray]):
     def _seen(self, observation: Observation) -> Observation:
         rows = observation["candidates"][0]
         return {"candidates": rows, "features": self._features[rows]}
-
-
-def at_least_one(**counts: int) -> None:
-    """Refuses counts below 1; ValueError."""
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def _rows(shape: tuple[int, ...], items: int) -> spaces.Box:

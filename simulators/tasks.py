@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from meta.errors import InputError
 from meta.types import BoolArray, FloatArray, IntArray
 
 Step = tuple[FloatArray, FloatArray, BoolArray, BoolArray, dict[str, Any]]
@@ -35,7 +36,7 @@ class Tasks(VectorEnv[FloatArray, IntArray, Any]):
     def __init__(self, tasks: int, steps: int, actions: int, observations: spaces.Box) -> None:
         for argument, value in (("tasks", tasks), ("steps", steps)):
             if value < 1:
-                raise ValueError(f"{argument} must be at least 1, got {value}")
+                raise InputError(f"{argument} must be at least 1, got {value}")
         self.num_envs, self.steps, self.actions = tasks, steps, actions
         self.single_action_space = spaces.Discrete(actions)
         self.action_space = spaces.MultiDiscrete(np.full(tasks, actions))

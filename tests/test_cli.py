@@ -103,6 +103,16 @@ def test_an_unknown_world_is_named(tmp_path: Path) -> None:
     assert "got 'mars'" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_an_impossible_constant_of_a_world_is_named(tmp_path: Path, command: str) -> None:
+    """Name, rule and value in one line; nothing is written."""
+    given = ("--env", "drifting_taste", "--argument", "change=none", "--argument", "satiation=-1")
+    done = quickstudy(command, *given, "--out", str(tmp_path / "p"))
+    assert 2 == done.returncode
+    assert "quickstudy: satiation must be finite and at least 0, got -1.0\n" == done.stderr
+    assert not (tmp_path / "p").exists()
+
+
 @pytest.mark.parametrize("command", ["serve", "simulate"])
 def test_a_missing_policy_says_how_to_make_one(tmp_path: Path, command: str) -> None:
     """One line, exit code 2."""
