@@ -168,16 +168,16 @@ def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix:
     """The support of an adapter: what the table says of the items in the histories; attributes [B, A]."""
     inside, age = prefix_ages(events, prefix, spec.history)
     u0 = prior(params, spec, attributes)
-    e, bias = _met(params, spec, table, events), lines(table.b_v, _known(events.item))
+    rows = _known(events.item)
+    e, bias = _met(params, spec, table, events, rows), lines(table.b_v, rows)
     support = Support(events, e, bias, outcomes(events, spec.slate), inside, age, u0)
     return replace(support, before=_decided_in(spec, table, events)) if spec.scope == "network" else support
 
 
 def gather_new(params: Params, spec: Spec, table: ItemTable, events: Events, fresh: Array, first: int) -> News:
     """What a streaming adapter reads on: of the histories [B, T] the events that are fresh, from the first one on."""
-    return News(
-        events, _met(params, spec, table, events), choices(events.reward * events.mask, spec.slate), fresh, first
-    )
+    e = _met(params, spec, table, events, _known(events.item))
+    return News(events, e, choices(events.reward * events.mask, spec.slate), fresh, first)
 
 
 def look(
@@ -229,9 +229,9 @@ def support_loss(fast: Fast, support: Support) -> Array:
     return total / clip(decisions, 1.0, None)
 
 
-def _met(params: Params, spec: Spec, table: ItemTable, events: Events) -> Array:
-    """Choice embedding of each event's item in its context: [B, T, E]."""
-    e = lines(table.e_v, _known(events.item))
+def _met(params: Params, spec: Spec, table: ItemTable, events: Events, rows: Array) -> Array:
+    """Choice embedding of each event's item, at `rows` of the table, in its context: [B, T, E]."""
+    e = lines(table.e_v, rows)
     if spec.context and events.context is not None:
         e = e * modulation(params, events.context)
     return e
