@@ -12,6 +12,7 @@ from meta.types import Array, Events, FloatArray, Params
 
 SUMS = (("chosen", 0.8), ("chosen", 0.9), ("chosen", 1.0), ("shown", 0.9), ("shown", 1.0), ("reward", 1.0))
 """What is summed, and its decay per decision."""
+DECAYS = sorted({decay for _, decay in SUMS})
 
 
 def summary_width(features: int) -> int:
@@ -85,16 +86,16 @@ def summarise(features: Array, events: Events, inside: Array, age: Array) -> Arr
         float [B, P, S], S = `summary_width(F)`; all zero for an empty prefix.
     """
     xp = namespace(features)
-    faded = {decay: inside * xp.exp(math.log(decay) * age) if decay < 1.0 else inside for _, decay in SUMS}
+    faded = {decay: inside * xp.exp(math.log(decay) * age) if decay < 1.0 else inside for decay in DECAYS}
     reward = events.reward[:, None, :]
-    values = {"chosen": xp.astype(reward > 0, features.dtype), "shown": 1.0, "reward": reward}
-    weights = xp.stack([faded[decay] * values[kind] for kind, decay in SUMS], axis=1)
+    values = {"chosen": cast(reward > 0, features.dtype), "shown": 1.0, "reward": reward}
+    weights = xp.concat([(faded[decay] * values[kind])[:, None] for kind, decay in SUMS], axis=1)
     batch, kinds, prefixes, length = weights.shape
-    sums = xp.reshape(weights, (batch, kinds * prefixes, length)) @ features
-    sums = xp.permute_dims(xp.reshape(sums, (batch, kinds, prefixes, features.shape[-1])), (0, 2, 1, 3))
-    counts = xp.abs(xp.permute_dims(xp.sum(weights, axis=-1), (0, 2, 1)))
-    means = xp.reshape(sums / (1.0 + counts)[..., None], (batch, prefixes, kinds * features.shape[-1]))
-    shown = xp.sum(inside, axis=-1)[..., None]
+    width = features.shape[-1]
+    sums = (weights.reshape(batch, kinds * prefixes, length) @ features).reshape(batch, kinds, prefixes, width)
+    counts = xp.abs(weights.sum(-1).swapaxes(1, 2))
+    means = (sums.swapaxes(1, 2) / (1.0 + counts)[..., None]).reshape(batch, prefixes, kinds * width)
+    shown = inside.sum(-1)[..., None]
     return xp.concat([means, 0.5 * xp.log1p(counts), 0.5 * xp.log1p(shown), 0.01 * shown], axis=-1)
 
 
