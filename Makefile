@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Simulators of other people. They ask for gym, tensorflow and more, and need what the extra `simulators` lists.
+FOREIGN := recsim-no-tf==0.2.3 recogym==0.1.3.0
 
 .PHONY: setup demo test check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train \
 	bench-metastep bench-adapt peers-env protos lock clean
@@ -11,7 +13,9 @@ setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[train,tensorboard,tune,simulate,bench,test,check]'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[train,tensorboard,tune,simulate,simulators,bench,test,check]'
+	for package in $(FOREIGN); do $(BIN)/python -m pip install --quiet --no-deps $$package || \
+		echo "$$package could not be installed: its worlds are left out and their tests skip"; done
 	touch $(READY)
 
 demo: $(READY)  ## the main job: learn, serve, let 200 new users click, draw the curve
