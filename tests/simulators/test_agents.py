@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulators import WORLDS
+from simulators import OWN
 from simulators.agents import beside
 from simulators.agents.beta_thompson import BetaThompson
 from simulators.agents.oracle import Oracle
@@ -67,8 +67,8 @@ def test_thompson_sampling_learns_the_clicked_topic() -> None:
 
 
 def test_a_world_lists_who_can_be_met_in_it() -> None:
-    """Thompson sampling over topics is met where features are topics and quality; all worlds have both ends."""
-    names = {name: [agent.name for agent in beside(world(3))] for name, world in WORLDS.items()}
+    """Thompson sampling over topics is met where features are topics and quality; all our worlds have both ends."""
+    names = {name: [agent.name for agent in beside(world(3))] for name, world in OWN.items()}
     assert "beta thompson" in names["interest_exploration"]
     assert "beta thompson" not in names["drifting_taste"]
     assert {("random", "oracle")} == {(listed[0], listed[-1]) for listed in names.values()}

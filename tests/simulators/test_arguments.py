@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meta.errors import InputError
-from simulators import TASKS, WORLDS
+from simulators import OWN, TASKS, WORLDS
 from simulators.arguments import constants, made
 from simulators.drifting_taste import DriftingTaste
 from simulators.variants import VARIANTS
@@ -22,7 +22,7 @@ def test_constants_are_read_by_their_kind() -> None:
 
 def test_without_constants_a_world_keeps_its_name() -> None:
     """Policies trained in it are recognised as they were."""
-    assert [*WORLDS] == [made(world, 1).name for world in WORLDS.values()]
+    assert [*OWN] == [made(world, 1).name for world in OWN.values()]
 
 
 def test_a_variant_is_its_kind_with_other_defaults() -> None:

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from simulators import WORLDS
+from simulators import OWN
 from simulators.drifting_taste import DriftingTaste
 from simulators.interest_exploration import InterestExploration
 from simulators.law import KnownLaw, draw
 
 
-@pytest.mark.parametrize("name", [name for name, world in WORLDS.items() if isinstance(world(1), KnownLaw)])
+@pytest.mark.parametrize("name", [name for name, world in OWN.items() if isinstance(world(1), KnownLaw)])
 def test_whoever_sees_choices_knows_how_weary_users_are(name: str) -> None:
     """Differences of appeal after ten steps are those of a fresh twin, less what the law takes off for the choices."""
-    world, fresh = WORLDS[name](30), WORLDS[name](30)
+    world, fresh = OWN[name](30), OWN[name](30)
     world.reset(seed=2)
     fresh.reset(seed=2)
     slate = np.tile(np.arange(world.slate_size), (30, 1))

@@ -12,8 +12,9 @@ from simulators.drifting_taste import DriftingTaste
 from simulators.interest_exploration import InterestExploration
 from simulators.offers import Offers
 from simulators.slates import OneUser, Slates
+from tests.simulators.packages import needs
 
-every_world = pytest.mark.parametrize("name", WORLDS)
+every_world = pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in WORLDS])
 
 
 def episode(name: str, seed: int) -> list[Any]:
@@ -141,10 +142,10 @@ def test_observations_and_actions_of_a_batch_fit_their_spaces(name: str) -> None
 @every_world
 def test_actions_outside_the_offer_are_refused(name: str) -> None:
     """A position past the candidates and a slate of another size are named."""
-    world = WORLDS[name](1)
+    world = WORLDS[name](2)
     world.reset(seed=0)
     size, candidates = world.slate_size, world.candidates
     with pytest.raises(ValueError, match=rf"actions must be in 0\.\.{candidates - 1}, got 0\.\.{candidates}"):
-        world.step(np.array([[*range(size - 1), candidates]]))
-    with pytest.raises(ValueError, match=rf"actions must have shape \(1, {size}\), got \(1, {size + 1}\)"):
+        world.step(np.array([range(size), [*range(size - 1), candidates]]))
+    with pytest.raises(ValueError, match=rf"actions must have shape \(2, {size}\), got \(1, {size + 1}\)"):
         world.step(np.arange(size + 1)[None])
