@@ -5,12 +5,25 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from meta.catalogue import id_hash
+from service.tenants import key
 from service.wire import varint
 
-STREAM = "qs:decisions:{n}"
 _REQUEST_TAG, _RESPONSE_TAG, _TIME_TAG = b"\x12", b"\x1a", b"\x08"  # fields 2, 3 (bytes) and 1 (varint) of Decision
+
+
+class Logged(NamedTuple):
+    """A decision to be logged: the tenant whose it is, and a serialized Decision."""
+
+    tenant: str
+    value: bytes
+
+
+def stream(tenant: str, shard: int) -> str:
+    """The key of one of the streams that keep a tenant's decisions."""
+    return key(tenant, f"qs:decisions:{shard}")
 
 
 def new_ids() -> Iterator[str]:

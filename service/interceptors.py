@@ -28,13 +28,15 @@ from service.errors import (
     StoreUnavailableError,
 )
 from service.metrics import Metrics
+from service.tenants import NOBODY
 
 DOMAIN = "quickstudy"
 RETRY_MS = 500
 """When a caller should try again after a refusal that passes by itself, milliseconds."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Handler = Callable[[Any, Context], Awaitable[bytes]]
+Handler = Callable[[Any, Context, str], Awaitable[bytes]]
+"""Takes the parsed request, the call's context and the caller's tenant."""
 
 _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     InvalidFieldError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -63,7 +65,7 @@ def method_handler(
         try:
             if isinstance(request, MalformedError):
                 raise request
-            return await handler(request, context)
+            return await handler(request, context, NOBODY)
         except ServiceError as error:
             status, code = to_status(error)
             metrics.errors.labels(name, code.name).inc()

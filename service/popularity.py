@@ -1,5 +1,7 @@
 """Popularity as it is now: likes that the service records are counted in the store, and the counts read every while.
 
+Each tenant has counts of its own: what its users like is nobody else's business.
+
 Every process adds what it has recorded and reads what all have, in one task behind the requests. Counts are kept at
 most once: what a failed write may have added is not added again. While the store is away the last counts stay.
 """
@@ -22,6 +24,7 @@ from service.decay import Decay
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import Store
+from service.tenants import NOBODY, key
 
 SHARE = 20
 """The task waits so many times as long as a round of it took: it never takes more than a twentieth of the process."""
@@ -29,23 +32,31 @@ _LOG = logging.getLogger("quickstudy")
 
 
 class Popularity:
-    """The live part of a policy's popularity.
+    """The live part of a policy's popularity, for each tenant.
 
     Args:
         policy: says which half-lives it reads; without any, nothing is counted.
         store: where the counts are.
         refresh_s: seconds between two rounds, at least.
+        tenants: whose counts are read from the start.
     """
 
-    def __init__(self, policy: Policy, store: Store, metrics: Metrics, *, refresh_s: float = 2.0) -> None:
-        self.term: FloatArray | None = None
-        """float32 [N], what the policy adds to the advantages of requests now; None until counts were read."""
+    def __init__(
+        self,
+        policy: Policy,
+        store: Store,
+        metrics: Metrics,
+        *,
+        refresh_s: float = 2.0,
+        tenants: Iterable[str] = (NOBODY,),
+    ) -> None:
         self._policy = policy
         self._store = store
         self._metrics = metrics
         self._refresh = refresh_s
         self._decays = [Decay.near(half_life) for half_life in policy.half_lives_ms]
-        self._pending: dict[tuple[int, int], dict[bytes, float]] = defaultdict(lambda: defaultdict(float))
+        self._terms: dict[str, FloatArray | None] = dict.fromkeys(tenants)
+        self._pending: dict[tuple[str, int, int], dict[bytes, float]] = defaultdict(lambda: defaultdict(float))
         self._waiting = 0
         self._read_at = -math.inf
         self._closing = asyncio.Event()
@@ -57,8 +68,19 @@ class Popularity:
         if self._decays:
             self._task = asyncio.create_task(self._run(), name="popularity")
 
-    def add(self, likes: Iterable[tuple[bytes, int]], now_ms: int) -> None:
-        """Counts likes: the 8-byte hash of an item, and when, in ms since 1970. Returns at once."""
+    def counted_for(self, tenant: str) -> str:
+        """The tenant by whose likes these requests are ranked; one for all where likes are not counted."""
+        return tenant if self._decays else NOBODY
+
+    def term(self, tenant: str) -> FloatArray | None:
+        """float32 [N], what the policy adds to the advantages of a tenant's requests now; None until counts were read.
+
+        A tenant who asks is one whose counts are read from then on.
+        """
+        return self._terms.setdefault(tenant, None)
+
+    def add(self, tenant: str, likes: Iterable[tuple[bytes, int]], now_ms: int) -> None:
+        """Counts likes of a tenant's users: the 8-byte hash of an item, and when, in ms since 1970. Returns at once."""
         if not self._decays:
             return
         oldest = [decay.generation(now_ms) - 1 for decay in self._decays]
@@ -66,7 +88,7 @@ class Popularity:
             for which, decay in enumerate(self._decays):
                 generation = decay.generation(time_ms)
                 if generation >= oldest[which]:
-                    self._pending[which, generation][item] += decay.weight(time_ms, generation)
+                    self._pending[tenant, which, generation][item] += decay.weight(time_ms, generation)
             self._waiting += 1
 
     async def close(self) -> None:
@@ -107,8 +129,8 @@ class Popularity:
             return
         self._pending, self._waiting = defaultdict(lambda: defaultdict(float)), 0
         counts = {
-            self._decays[which].name(generation): (self._decays[which].ttl_s, items)
-            for (which, generation), items in pending.items()
+            key(tenant, self._decays[which].name(generation)): (self._decays[which].ttl_s, items)
+            for (tenant, which, generation), items in pending.items()
         }
         try:
             await self._store.count(counts)
@@ -118,13 +140,16 @@ class Popularity:
         self._metrics.likes.labels("counted").inc(likes)
 
     async def _read(self) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        for tenant in list(self._terms):
+            self._terms[tenant] = await self._read_of(tenant, time.time_ns() // 1_000_000)
+        self._read_at = time.monotonic()
+
+    async def _read_of(self, tenant: str, now_ms: int) -> FloatArray:
         counts = np.zeros((len(self._decays), len(self._policy.catalogue)))
         for row, decay in zip(counts, self._decays, strict=True):
-            for key, divisor in decay.readable(now_ms).items():
-                self._place(row, await self._store.counts(key), divisor)
-        self.term = self._policy.popularity(counts, now_ms)
-        self._read_at = time.monotonic()
+            for name, divisor in decay.readable(now_ms).items():
+                self._place(row, await self._store.counts(key(tenant, name)), divisor)
+        return self._policy.popularity(counts, now_ms)
 
     def _place(self, row: FloatArray, found: Mapping[bytes, bytes], divisor: float) -> None:
         """Adds the counts of items that the catalogue knows to a row [N]."""

@@ -21,6 +21,7 @@ from service.metrics import Metrics
 from service.popularity import Popularity
 from service.replies import ItemEncoder
 from service.store import Kept, Store
+from service.tenants import UserKey, user_key
 from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
@@ -31,20 +32,21 @@ UNKNOWN_CANDIDATES = "no candidate is in the catalogue"
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """A checked RecommendRequest with what was filled in, and its bytes for the log."""
+    """A checked RecommendRequest with what was filled in, its bytes for the log, and the tenant who asks."""
 
     request: pb.RecommendRequest
     raw: bytes
     decision_id: str
     seed: int
     slate_size: int
+    tenant: str
 
     @classmethod
-    def of(cls, request: pb.RecommendRequest, raw: bytes, new_id: str) -> Query:
+    def of(cls, request: pb.RecommendRequest, raw: bytes, new_id: str, tenant: str) -> Query:
         """Fills in decision id, seed and slate size where the request leaves them open."""
         decision_id = request.decision_id or new_id
         seed = request.seed if request.HasField("seed") else decisions.seed_of(decision_id)
-        return cls(request, raw, decision_id, seed, request.slate_size or DEFAULT_SLATE)
+        return cls(request, raw, decision_id, seed, request.slate_size or DEFAULT_SLATE, tenant)
 
 
 RecommendJob = Job[Query, bytes]
@@ -81,8 +83,8 @@ class Ranker:
         self._metrics.batch_users.observe(len(jobs))
         away = False
         try:
-            user_ids = [job.request.request.user_id for job in jobs]
-            kept = await self._store.read(user_ids, attributes=self._policy.spec.attributes > 0)
+            keys = [_user_key(job) for job in jobs]
+            kept = await self._store.read(keys, attributes=self._policy.spec.attributes > 0)
         except StoreUnavailableError:
             away = True
             kept = Kept.nothing(len(jobs))
@@ -106,25 +108,26 @@ class Ranker:
             elif not jobs[0].reply.done():
                 jobs[0].reply.set_exception(error)
             return
-        user_ids = [request.user_id for request in requests]
-        self._writer.put(self._personaliser.to_keep(user_ids, kept, users), logged)
+        keys = [_user_key(job) for job in jobs]
+        self._writer.put(self._personaliser.to_keep(keys, kept, users), logged)
 
-    def _answer(self, jobs: list[RecommendJob], users: Users) -> list[bytes]:
-        """Ranks both kinds of requests, sets every reply, and returns the decisions to log."""
-        logged: list[bytes] = []
-        given = [i for i, job in enumerate(jobs) if job.request.request.candidate_ids]
-        whole = [i for i, job in enumerate(jobs) if not job.request.request.candidate_ids]
-        for part, some_given in ((given, True), (whole, False)):
-            if part:
-                logged += self._answer_part([jobs[i] for i in part], part, users, some_given)
+    def _answer(self, jobs: list[RecommendJob], users: Users) -> list[decisions.Logged]:
+        """Ranks both kinds of requests of each tenant, sets every reply, and returns the decisions to log."""
+        parts: dict[tuple[str, bool], list[int]] = {}
+        for i, job in enumerate(jobs):
+            tenant = self._popularity.counted_for(job.request.tenant)
+            parts.setdefault((tenant, bool(job.request.request.candidate_ids)), []).append(i)
+        logged: list[decisions.Logged] = []
+        for (tenant, some_given), part in parts.items():
+            logged += self._answer_part([jobs[i] for i in part], part, users, some_given, tenant)
         for reason, n in Counter(users.reason).items():
             self._metrics.served.labels("prior" if reason else "adapted", reason).inc(n)
         return logged
 
     def _answer_part(
-        self, jobs: list[RecommendJob], part: list[int], users: Users, candidates_given: bool
-    ) -> list[bytes]:
-        """Answers the jobs at `part` of the batch, which all give candidates or all give none."""
+        self, jobs: list[RecommendJob], part: list[int], users: Users, candidates_given: bool, tenant: str
+    ) -> list[decisions.Logged]:
+        """Answers the jobs at `part` of the batch, which all give candidates or all give none, by one popularity."""
         queries = [job.request for job in jobs]
         requests = [query.request for query in queries]
         everybody = len(part) == users.state.events.users
@@ -140,7 +143,7 @@ class Ranker:
             seed=np.array([query.seed for query in queries], np.uint64),
             excluded=None if rows is not None else candidates.hidden(requests, events.item, catalogue),
             context=users.context if everybody else users.context.map(lambda x: x[part]),
-            popularity=self._popularity.term,
+            popularity=self._popularity.term(tenant),
         )
         return self._reply(jobs, part, users, ranking, unknown)
 
@@ -151,7 +154,7 @@ class Ranker:
         users: Users,
         ranking: Ranking,
         unknown: Mapping[int, list[str]],
-    ) -> list[bytes]:
+    ) -> list[decisions.Logged]:
         """Builds and sets the reply of each job; returns the decisions to log."""
         items = self._encoder.encode(ranking)
         joint = ranking.log_propensity.sum(axis=1, dtype=np.float64).tolist()
@@ -176,7 +179,7 @@ class Ranker:
             self._describe(rest.adaptation, users, i)
             reply = rest.SerializeToString() + items[b]
             job.reply.set_result(reply)
-            logged.append(decisions.encode(now_ms, query.raw, reply))
+            logged.append(decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply)))
         return logged
 
     def _describe(self, out: pb.Adaptation, users: Users, i: int) -> None:
@@ -191,6 +194,10 @@ class Ranker:
         out.source = pb.SOURCE_ADAPTED
         out.events_used = int(copy.events_used[i])
         out.loss_before, out.loss_after = float(copy.loss_before[i]), float(copy.loss_after[i])
+
+
+def _user_key(job: RecommendJob) -> UserKey:
+    return user_key(job.request.tenant, job.request.request.user_id)
 
 
 def _in_order(query: Query, unknown: list[str]) -> list[pb.RankedItem]:

@@ -18,6 +18,7 @@ from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query
 from service.store import Store
+from service.tenants import UserKey, user_key
 from service.validation import check_events, check_recommend, check_user_id, check_users, event_problem, time_ms
 
 SERVICE = "quickstudy.v1.Recommender"
@@ -69,44 +70,46 @@ class Servicer:
             },
         )
 
-    async def recommend(self, received: tuple[pb.RecommendRequest, bytes], context: Context) -> bytes:
+    async def recommend(self, received: tuple[pb.RecommendRequest, bytes], context: Context, tenant: str) -> bytes:
         """Ranks; the request comes with its own bytes, which the decision log keeps."""
         request, raw = received
         check_recommend(request)
-        query = Query.of(request, raw, next(self._new_ids))
+        query = Query.of(request, raw, next(self._new_ids), tenant)
         cost = len(request.candidate_ids) or len(self._policy.catalogue)
         return await self._batcher.submit(query, cost, deadline(context, perf_counter()))
 
-    async def record_events(self, request: pb.RecordEventsRequest, context: Context) -> bytes:
+    async def record_events(self, request: pb.RecordEventsRequest, context: Context, tenant: str) -> bytes:
         """Adds the events that keep the rules, each user's in one step; says what became of each event."""
         check_events(request)
         now_ms = time.time_ns() // 1_000_000
         problems = [event_problem(event, now_ms) for event in request.events]
-        packed: dict[str, list[bytes]] = {}
+        packed: dict[UserKey, list[bytes]] = {}
         for event, problem in zip(request.events, problems, strict=True):
             if not problem:
                 at = time_ms(event) if event.HasField("time") else now_ms
                 record = history.pack(
                     event.event_id, at, event.item_id, event.reward, event.decision_id, event.position
                 )
-                packed.setdefault(event.user_id, []).append(record)
-        appended = await self._store.append({u: b"".join(records) for u, records in packed.items()}) if packed else {}
-        for user_id, done in appended.items():
-            self._popularity.add(history.likes(packed[user_id], done.results), now_ms)
-        results = {user_id: iter(done.results) for user_id, done in appended.items()}
+                packed.setdefault(user_key(tenant, event.user_id), []).append(record)
+        appended = (
+            await self._store.append({user: b"".join(records) for user, records in packed.items()}) if packed else {}
+        )
+        for user, done in appended.items():
+            self._popularity.add(tenant, history.likes(packed[user], done.results), now_ms)
+        results = {user: iter(done.results) for user, done in appended.items()}
         statuses = [
             pb.EventStatus(result=pb.EVENT_RESULT_REJECTED, reason=problem)
             if problem
-            else pb.EventStatus(result=_RESULTS[next(results[event.user_id])])
+            else pb.EventStatus(result=_RESULTS[next(results[user_key(tenant, event.user_id)])])
             for event, problem in zip(request.events, problems, strict=True)
         ]
         self._count(request, statuses)
         return pb.RecordEventsResponse(statuses=statuses).SerializeToString()
 
-    async def get_user(self, request: pb.GetUserRequest, context: Context) -> bytes:
+    async def get_user(self, request: pb.GetUserRequest, context: Context, tenant: str) -> bytes:
         """Shows history, copy and attributes."""
         check_user_id(request.user_id)
-        values, cached, known = await self._store.read([request.user_id])
+        values, cached, known = await self._store.read([user_key(tenant, request.user_id)])
         records = history.records(values[0])
         catalogue = self._policy.catalogue
         watermark = int.from_bytes((values[0] or b"")[: history.HEADER], "little")
@@ -134,15 +137,18 @@ class Servicer:
             reply.attributes.CopyFrom(told)
         return reply.SerializeToString()
 
-    async def delete_user(self, request: pb.DeleteUserRequest, context: Context) -> bytes:
+    async def delete_user(self, request: pb.DeleteUserRequest, context: Context, tenant: str) -> bytes:
         """Erases all that is kept of a user."""
         check_user_id(request.user_id)
-        return pb.DeleteUserResponse(existed=await self._store.erase(request.user_id)).SerializeToString()
+        existed = await self._store.erase(user_key(tenant, request.user_id))
+        return pb.DeleteUserResponse(existed=existed).SerializeToString()
 
-    async def upsert_users(self, request: pb.UpsertUsersRequest, context: Context) -> bytes:
+    async def upsert_users(self, request: pb.UpsertUsersRequest, context: Context, tenant: str) -> bytes:
         """Keeps attributes as given, and says which names of them the policy does not use."""
         check_users(request)
-        await self._store.describe({user.user_id: attributes.pack(user.attributes) for user in request.users})
+        await self._store.describe(
+            {user_key(tenant, user.user_id): attributes.pack(user.attributes) for user in request.users}
+        )
         columns = self._policy.manifest.attributes
         unknown = [attributes.unknown(user.attributes, columns) for user in request.users]
         self._metrics.unknown_names.labels("UpsertUsers").inc(sum(map(len, unknown)))

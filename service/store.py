@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
+from service.tenants import UserKey
 
 _SCRIPTS = {
     name: (Path(__file__).parent / f"{name}.lua").read_text()
@@ -60,7 +61,7 @@ class Kept(NamedTuple):
 class FreshCopy:
     """A copy to be kept: whose, made from which state of the history (its 8-byte header), and the stored bytes."""
 
-    user_id: str
+    user: UserKey
     header: bytes
     value: bytes
 
@@ -97,10 +98,10 @@ class Store:
         self._read_timeout = read_timeout_s
         self._write_timeout = write_timeout_s
 
-    def keys(self, user_id: str) -> tuple[str, str, str]:
-        """The keys of a user's history, copy and attributes; the braces keep them on one node of a cluster."""
-        user = f"{self._prefix}{{{user_id}}}"
-        return f"{user}:h", f"{user}:c", f"{user}:a"
+    def keys(self, user: UserKey) -> tuple[str, str, str]:
+        """The keys of a user's history, copy and attributes."""
+        start = f"{self._prefix}{user}"
+        return f"{start}:h", f"{start}:c", f"{start}:a"
 
     async def start(self) -> None:
         """Checks that the store answers and gives it our scripts."""
@@ -108,15 +109,15 @@ class Store:
             for text in _SCRIPTS.values():
                 await self._redis.script_load(text)
 
-    async def read(self, user_ids: Sequence[str], *, attributes: bool = True) -> Kept:
+    async def read(self, users: Sequence[UserKey], *, attributes: bool = True) -> Kept:
         """What is kept of users, in one round trip; without `attributes` those are not asked for."""
         width = 3 if attributes else 2
-        keys = [key for user_id in user_ids for key in self.keys(user_id)[:width]]
+        keys = [key for user in users for key in self.keys(user)[:width]]
         async with self._watched("read", self._read_timeout):
             values = await self._command("MGET", *keys)
-        return Kept(values[0::width], values[1::width], values[2::width] if attributes else [None] * len(user_ids))
+        return Kept(values[0::width], values[1::width], values[2::width] if attributes else [None] * len(users))
 
-    async def append(self, events: Mapping[str, bytes]) -> dict[str, Appended]:
+    async def append(self, events: Mapping[UserKey, bytes]) -> dict[UserKey, Appended]:
         """Adds packed events, each user's in one atomic step; users are independent of each other.
 
         After a failure some users may have been written; appending again is harmless.
@@ -125,28 +126,28 @@ class Store:
         async with self._watched("append", self._write_timeout):
             replies = await self._run(calls)
         return {
-            user_id: Appended(results.decode(), length, int.from_bytes(header, "little"))
-            for user_id, (results, length, header) in zip(events, replies, strict=True)
+            user: Appended(results.decode(), length, int.from_bytes(header, "little"))
+            for user, (results, length, header) in zip(events, replies, strict=True)
         }
 
-    async def describe(self, users: Mapping[str, bytes]) -> None:
+    async def describe(self, users: Mapping[UserKey, bytes]) -> None:
         """Keeps packed attributes of users in the place of what was kept; empty ones are removed."""
         async with (
             self._watched("describe", self._write_timeout),
             self._redis.pipeline(transaction=False) as pipeline,
         ):
-            for user_id, packed in users.items():
-                key = self.keys(user_id)[2]
+            for user, packed in users.items():
+                key = self.keys(user)[2]
                 if packed:
                     pipeline.set(key, packed, ex=self._ttl)
                 else:
                     pipeline.unlink(key)
             await pipeline.execute()
 
-    async def erase(self, user_id: str) -> bool:
+    async def erase(self, user: UserKey) -> bool:
         """Removes all that is kept of a user at once; false where there was nothing."""
         async with self._watched("erase", self._write_timeout):
-            return bool(await self._command("UNLINK", *self.keys(user_id)))
+            return bool(await self._command("UNLINK", *self.keys(user)))
 
     async def count(self, added: Mapping[str, tuple[int, Mapping[bytes, float]]]) -> None:
         """Adds to counts of items, once or, after a failure, perhaps: under a key, seconds to live and what to add."""
@@ -168,13 +169,13 @@ class Store:
             if not cursor:
                 return found
 
-    async def save(self, copies: Sequence[FreshCopy], stream: str, decisions: Sequence[bytes], cap: int) -> None:
-        """Keeps copies whose history has not moved on, and appends decisions to a stream of about `cap` entries."""
+    async def save(self, copies: Sequence[FreshCopy], decisions: Mapping[str, Sequence[bytes]], cap: int) -> None:
+        """Keeps copies whose history has not moved on, and appends decisions to streams of about `cap` entries each."""
         calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
-            ("save_copy", self.keys(copy.user_id)[:2], (copy.header, self._copy_ttl, copy.value)) for copy in copies
+            ("save_copy", self.keys(copy.user)[:2], (copy.header, self._copy_ttl, copy.value)) for copy in copies
         ]
-        if decisions:
-            calls.append(("log_decisions", (f"{self._prefix}{stream}",), (cap, *decisions)))
+        for stream, entries in decisions.items():
+            calls.append(("log_decisions", (f"{self._prefix}{stream}",), (cap, *entries)))
         async with self._watched("save", self._write_timeout):
             await self._run(calls)
 

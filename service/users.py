@@ -16,6 +16,7 @@ from meta.types import Adaptation, Context, Events, FloatArray, IntArray
 from service import copies, history
 from service.metrics import Metrics
 from service.store import FreshCopy, Kept
+from service.tenants import UserKey
 
 _LOG = logging.getLogger("quickstudy")
 
@@ -77,7 +78,7 @@ class Personaliser:
             reason[i] = FAILED if i in failed else _why_prior(state, known, i)
         return Users(state, context, adapted, reason, np.setdiff1d(stale, failed) if failed.size else stale)
 
-    def to_keep(self, user_ids: Sequence[str], kept: Kept, users: Users) -> list[FreshCopy]:
+    def to_keep(self, keys: Sequence[UserKey], kept: Kept, users: Users) -> list[FreshCopy]:
         """The new copies of a batch as the store keeps them."""
         if not users.fresh.size:
             return []
@@ -85,7 +86,7 @@ class Personaliser:
         mark = self._packing.marks(kept.attributes)
         packed = self._packing.pack(new, users.state.watermark[users.fresh], mark[users.fresh])
         return [
-            FreshCopy(user_ids[i], (kept.histories[i] or b"")[: history.HEADER], value)
+            FreshCopy(keys[i], (kept.histories[i] or b"")[: history.HEADER], value)
             for i, value in zip(users.fresh.tolist(), packed, strict=True)
         ]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
-from service.decisions import STREAM
+from service.decisions import Logged, stream
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import FreshCopy, Store
@@ -24,8 +24,8 @@ class Writer:
 
     Args:
         store: where to.
-        shards: number of streams, used in turn.
-        cap: decisions kept over all streams, approximately.
+        shards: number of streams of each tenant, used in turn.
+        cap: decisions kept of each tenant over all streams, approximately.
         backlog: entries that may wait; of what comes then, the newest are given up, counted and logged.
         linger_s: wait for company, seconds.
     """
@@ -40,7 +40,7 @@ class Writer:
         self._backlog = backlog
         self._linger = linger_s
         self._copies: deque[FreshCopy] = deque()
-        self._decisions: deque[bytes] = deque()
+        self._decisions: deque[Logged] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._shard = 0
@@ -51,7 +51,7 @@ class Writer:
         """Starts the task on the running loop."""
         self._task = asyncio.create_task(self._run(), name="writer")
 
-    def put(self, copies: Sequence[FreshCopy], decisions: Sequence[bytes]) -> None:
+    def put(self, copies: Sequence[FreshCopy], decisions: Sequence[Logged]) -> None:
         """Queues a batch and returns at once."""
         for queue, new, kind in ((self._copies, copies, "copy"), (self._decisions, decisions, "decision")):
             room = max(0, self._backlog - len(queue))
@@ -97,7 +97,10 @@ class Writer:
         copies = [self._copies[i] for i in range(min(_AT_ONCE, len(self._copies)))]
         decisions = [self._decisions[i] for i in range(min(_AT_ONCE, len(self._decisions)))]
         if copies or decisions:
-            await self._store.save(copies, STREAM.format(n=self._shard), decisions, self._cap)
+            streams: dict[str, list[bytes]] = defaultdict(list)
+            for tenant, value in decisions:
+                streams[stream(tenant, self._shard)].append(value)
+            await self._store.save(copies, streams, self._cap)
         for queue, done, kind in ((self._copies, copies, "copy"), (self._decisions, decisions, "decision")):
             for _ in done:
                 queue.popleft()

@@ -125,7 +125,7 @@ async def test_nothing_is_counted_for_a_policy_that_does_not_ask(policy: Path) -
     store = Store(connect("redis://127.0.0.1:1"), Metrics())
     popularity = Popularity(Policy.load(policy), store, Metrics())
     popularity.start()
-    popularity.add([(id_hash("i1").to_bytes(8, "little"), 0)], 0)
+    popularity.add("", [(id_hash("i1").to_bytes(8, "little"), 0)], 0)
     await popularity.close()
-    assert popularity.term is None
+    assert popularity.term("") is None
     await store.close()

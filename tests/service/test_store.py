@@ -13,6 +13,7 @@ from service.embedded import EmbeddedStore
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import Store, connect, shown
+from service.tenants import UserKey
 from tests.contracts import CAP, StoreContract
 
 _PREFIXES = (f"t{n}:" for n in itertools.count())
@@ -79,7 +80,7 @@ async def test_scripts_are_given_again_to_a_store_that_lost_them(embedded_url: s
 async def test_attributes_live_as_long_as_the_history(embedded_url: str) -> None:
     """A new event renews the attributes' time to live."""
     async for store in _open(embedded_url):
-        key, other = store.keys("u")[2], connect(embedded_url)
+        key, other = store.keys(UserKey("u"))[2], connect(embedded_url)
         await store.describe({"u": b"told"})
         await other.expire(key, 5)
         await store.append({"u": bytes(28)})
@@ -91,7 +92,7 @@ async def test_counts_of_a_generation_end(embedded_url: str) -> None:
     """Counts that fade live as long as they are worth something, counts that do not for ever."""
     async for store in _open(embedded_url):
         await store.count({"fades": (1_000, {b"x": 1.0}), "stays": (0, {b"x": 1.0})})
-        prefix, other = store.keys("")[0].partition("{")[0], connect(embedded_url)
+        prefix, other = store.keys(UserKey(""))[0].removesuffix(":h"), connect(embedded_url)
         assert [1_000, -1] == [await other.ttl(f"{prefix}{key}") for key in ("fades", "stays")]
         await other.aclose()
 

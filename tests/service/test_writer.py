@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.decisions import Logged
 from service.metrics import Metrics
 from service.store import Store, connect
 from service.writer import Writer
@@ -14,7 +15,7 @@ async def test_a_full_backlog_counts_what_it_loses() -> None:
     writer = Writer(store, metrics, backlog=3, linger_s=0.001)
     writer.start()
     for n in range(5):
-        writer.put([], [b"%d" % n])
+        writer.put([], [Logged("", b"%d" % n)])
     lost = metrics.registry.get_sample_value("quickstudy_background_lost_total", {"kind": "decision"})
     assert lost == 2
     await writer.close(timeout_s=0.1)
