@@ -67,12 +67,12 @@ class LstmOptimizer(HeadScope):
         }
 
     def settle(self, params: Params, spec: Spec) -> Params:
-        """Scales as they are used; one matrix each for all that the cell and the gates see of a coordinate."""
+        """Scales as they are used; one matrix each, [out, in], for all that cell and gates see of a coordinate."""
         gates = params["optimizer.gates"]
         xp = namespace(gates)
         own = {
-            "optimizer.each": xp.concat([params["optimizer.x"][:3], params["optimizer.h"]], axis=0),
-            "optimizer.seen": xp.concat([gates[:-1], gates[-1] * xp.eye(2, dtype=gates.dtype)], axis=0),
+            "optimizer.each": xp.concat([params["optimizer.x"][:3], params["optimizer.h"]], axis=0).mT,
+            "optimizer.seen": xp.concat([gates[:-1], gates[-1] * xp.eye(2, dtype=gates.dtype)], axis=0).mT,
             "optimizer.scales": softplus(params["optimizer.scale"]),
         }
         return {**params, **settled_evidence(params), **settled_shrinkage(params["optimizer.evidence"]), **own}
@@ -85,8 +85,9 @@ class LstmOptimizer(HeadScope):
         scale = params["optimizer.scales"]
         u0 = prior(support)
         moved = xp.zeros(u0.shape, dtype=u0.dtype)
-        h = c = xp.zeros((*u0.shape, CELL), dtype=u0.dtype)
-        gates = spread(xp.asarray([0.0, 1.0], dtype=u0.dtype), (*u0.shape, 2))  # nothing learnt, all kept
+        users, prefixes, width = u0.shape  # coordinates are the last axis everywhere: gates are whole blocks of memory
+        h = c = xp.zeros((users, prefixes, CELL, width), dtype=u0.dtype)
+        gates = spread(xp.asarray([[0.0], [1.0]], dtype=u0.dtype), (users, prefixes, 2, width))  # none learnt, all kept
         for _ in range(spec.steps):
             loss, residual = likelihood(logits(Fast(u0 + moved), support), support.seen)
             gradient = (weigh * residual) @ support.e / shrink
@@ -95,7 +96,7 @@ class LstmOptimizer(HeadScope):
             each = preprocess(stop_gradient(gradient), stop_gradient(moved))
             h, c = _cell(params, each, whole, h, c)
             gates = _gates(params, h, moved, gates)
-            moved = gates[..., 1] * moved - gates[..., 0] * scale * gradient
+            moved = gates[:, :, 1] * moved - gates[:, :, 0] * scale * gradient
         return u0 + moved
 
 
@@ -112,16 +113,16 @@ def preprocess(gradient: Array, moved: Array) -> list[Array]:
 
 
 def _cell(params: Params, each: list[Array], whole: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    """A plain LSTM step for every coordinate: each [B, P, E] thrice, whole [B, P, 2], h and c [B, P, E, CELL]."""
+    """A plain LSTM step for every coordinate: each [B, P, E] thrice, whole [B, P, 2], h and c [B, P, CELL, E]."""
     xp = namespace(h)
-    own = xp.concat([*(x[..., None] for x in each), h], axis=-1) @ params["optimizer.each"]
-    z = own + (whole @ params["optimizer.x"][3:] + params["optimizer.b"])[..., None, :]
-    gate = sigmoid(z[..., : 3 * CELL])
-    c = gate[..., CELL : 2 * CELL] * c + gate[..., :CELL] * xp.tanh(z[..., 3 * CELL :])
-    return gate[..., 2 * CELL :] * xp.tanh(c), c
+    own = params["optimizer.each"] @ xp.concat([*(x[:, :, None] for x in each), h], axis=2)
+    z = own + (whole @ params["optimizer.x"][3:] + params["optimizer.b"])[..., None]
+    gate = sigmoid(z[:, :, : 3 * CELL])
+    c = gate[:, :, CELL : 2 * CELL] * c + gate[:, :, :CELL] * xp.tanh(z[:, :, 3 * CELL :])
+    return gate[:, :, 2 * CELL :] * xp.tanh(c), c
 
 
 def _gates(params: Params, z: Array, moved: Array, gates: Array) -> Array:
-    """How much is learnt (i) and kept (f) of each coordinate: [B, P, E, 2], from the same of the step before."""
-    seen = namespace(z).concat([z, moved[..., None], gates], axis=-1)
-    return sigmoid(seen @ params["optimizer.seen"] + params["optimizer.bias"])
+    """How much is learnt (i) and kept (f) of each coordinate: [B, P, 2, E], from the same of the step before."""
+    seen = namespace(z).concat([z, moved[:, :, None], gates], axis=2)
+    return sigmoid(params["optimizer.seen"] @ seen + params["optimizer.bias"][:, None])
