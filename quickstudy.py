@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 # One BLAS thread, before numpy loads: small products are far slower where threads fight for busy cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -36,6 +37,9 @@ from terminal import (  # noqa: E402 - likewise
     read_log,
     show_table,
 )
+
+if TYPE_CHECKING:
+    from service.crowd import Crowd
 
 app = typer.Typer(
     help="One meta-learned ranking policy, one small adapted copy of it per user.",
@@ -215,24 +219,46 @@ def coldstart(
 
 @app.command()
 def simulate(
-    policy: Policy,
-    env: Annotated[str, typer.Option(help="A simulated world: interest_exploration.")] = "interest_exploration",
+    policy: Annotated[
+        list[Path] | None, typer.Option(help="Policy folder; several are trainings of one recipe, judged together.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="host:port of a service that is judged instead, through gRPC and its store.")
+    ] = None,
+    env: Annotated[str, typer.Option(help="A simulated world, such as drifting_taste.")] = "interest_exploration",
     arguments: Arguments = None,
-    users: Annotated[int, typer.Option(help="New users.", min=2)] = 1000,
+    users: Annotated[int, typer.Option(help="New users of each seed.", min=2)] = 1000,
     seed: Seed = 1,
+    seeds: Annotated[int, typer.Option(help="Seeds of users, from --seed on.", min=1)] = 1,
+    at_least: Annotated[float | None, typer.Option(help="Bar: reward a step over the whole episode.")] = None,
+    recovery: Annotated[
+        float | None, typer.Option(help="Bar: share of the level before a change of taste, 5 steps after it.")
+    ] = None,
     json_file: Json = None,
     png: Picture = None,
 ) -> None:
-    """Let simulated users meet the policy in process, with baselines and the oracle beside it."""
-    with clear_errors():
-        from simulators import picture, run
+    """Let simulated users meet a policy, with baselines and the oracle beside it; exit code 1 where it fails a bar.
 
-        rewards = run.compare(world(env, users, arguments), policy, seed)
-        rows = [run.summarise(name, earned) for name, earned in rewards.items()]
-        show_table(f"{env}, {users} users, reward by step", [run.printable(row) for row in rows])
+    Always barred: reward below `quality` or `frozen`, the same for everybody, beyond the 95% interval.
+    """
+    with clear_errors():
+        from simulators import picture, trial
+        from simulators.verdict import Bars
+
+        if not policy and target is None:
+            raise InputError("give --policy, or the --target of a running service, or both")
+        met, bars, drawn = world(env, users, arguments), Bars(at_least, recovery), list(range(seed, seed + seeds))
+        with nullcontext() if target is None else crowd(target) as service:
+            found = trial.hold(met, policy or (), service, drawn, bars, typer.echo)
+        show_table(f"{env}, {users * seeds} users, reward by step", found.printable())
         if png:
-            picture.draw(rewards, png, title=env)
-        keep(json_file, {"env": env, "users": users, "seed": seed, "rows": [row.as_json() for row in rows]})
+            picture.draw({env: found.earned}, png)
+        about = {"env": env, "arguments": arguments or [], "users": users, "seeds": drawn}
+        judged = {"target": target, "policies": [str(folder) for folder in policy or ()]}
+        keep(json_file, about | judged | found.as_json())
+        typer.echo(str(found.verdict))
+        if not found.verdict.passed:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -276,6 +302,15 @@ def world(name: str, users: int, arguments: list[str] | None = None) -> Any:
         tasks = f" (to train also {', '.join(task_families())})"
         raise InputError(f"env must be one of {', '.join(WORLDS)}{tasks}, got {name!r}")
     return made(WORLDS[name], users, arguments or ())
+
+
+def crowd(target: str) -> Crowd:
+    """New users of a running service, under a name that nobody had before."""
+    from uuid import uuid4
+
+    from service.crowd import Crowd
+
+    return Crowd(target, f"simulated-{uuid4().hex}")
 
 
 def task_families() -> Mapping[str, Any]:

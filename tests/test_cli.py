@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from meta.checkpoint import save
+from meta import q_network
+from meta.checkpoint import Manifest, save
+from meta.spec import Spec
 from tests.meta.worlds_of_numbers import checkpoint_parts
 
 ROOT = Path(__file__).parents[1]
@@ -147,3 +151,31 @@ def test_a_redis_that_is_away_is_named(tmp_path: Path) -> None:
     done = quickstudy("serve", *arguments)
     assert done.returncode == 2
     assert "no Redis at redis://127.0.0.1:1" in done.stderr
+
+
+def test_simulate_needs_somebody_to_judge() -> None:
+    """Neither a policy nor a service: one line, exit code 2."""
+    done = quickstudy("simulate", "--env", "drifting_taste")
+    assert (2, "quickstudy: give --policy, or the --target of a running service, or both") == (
+        done.returncode,
+        done.stderr.strip(),
+    )
+
+
+@pytest.mark.parametrize(("bar", "code", "words"), [("0", 0, "PASS: frozen is"), ("2", 1, "FAIL: frozen is below 2")])
+def test_simulate_gates_a_release(tmp_path: Path, bar: str, code: int, words: str) -> None:
+    """A policy that ranks by quality is no worse than that: the verdict is the last line, and the exit code."""
+    from simulators.drifting_taste import DriftingTaste
+
+    catalogue = DriftingTaste().catalogue()
+    shape = {"items": len(catalogue), "features": catalogue.features.shape[1], "width": 4, "hidden": 4}
+    spec = Spec(**shape, adapter="frozen", slate="logit")
+    params = {name: np.zeros_like(value) for name, value in q_network.init(spec, np.random.default_rng(0)).items()}
+    params["item.v.bias"][6], params["item.q.bias0"] = 1.0, np.float32(1.0)
+    save(tmp_path / "p", Manifest(spec), params, catalogue)
+    arguments = ("--env", "drifting_taste", "--users", "50", "--json", str(tmp_path / "found.json"))
+    done = quickstudy("simulate", "--policy", str(tmp_path / "p"), *arguments, "--at-least", bar)
+    verdict = json.loads((tmp_path / "found.json").read_text())["verdict"]
+    assert (code, code == 0) == (done.returncode, verdict["passed"]), done.stdout + done.stderr
+    assert words in verdict["says"]
+    assert verdict["says"] == done.stdout.strip().splitlines()[-1]
