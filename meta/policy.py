@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -90,7 +89,7 @@ class Policy:
         if not self.streams:
             raise TypeError(f"the copies of {self._adapter.name} cannot be carried on; adapt anew")
         start, first = _window(events, fresh)
-        tail = replace(events.map(lambda x: x[:, start:] if x.ndim > 1 else x), slate=0)  # it may begin within a slate
+        tail = events.since(start)
         fresh = fresh[:, start:] & tail.mask
         news = q_network.gather_new(self._params, self.spec, self._table, tail, fresh, first - start)
         with np.errstate(all="ignore"):

@@ -65,6 +65,14 @@ class Events:
         context = None if self.context is None else change(self.context)
         return Events(item, reward, group, mask, length, time_ms, context, self.slate)
 
+    def since(self, start: int) -> Events:
+        """The events from a place on, which may lie within a slate."""
+        item, reward, group, mask, time_ms = (
+            x[:, start:] for x in (self.item, self.reward, self.group, self.mask, self.time_ms)
+        )
+        context = None if self.context is None else self.context[:, start:]
+        return Events(item, reward, group, mask, self.length, time_ms, context)
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
