@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from meta.errors import InputError
+from meta.experience import World
 from meta.types import FloatArray, IntArray
 
 
@@ -53,6 +55,17 @@ class KnownLaw(Protocol):
 
     def change(self, step: int) -> float:
         """Chance that a mind that has never changed is replaced by a new one right before this step (from 0)."""
+
+
+def told(world: World) -> KnownLaw:
+    """The law of a world that tells it.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not isinstance(world, KnownLaw):
+        raise InputError(f"the world {world.name} does not tell its law; leave out the agents that have to know it")
+    return world
 
 
 def draw(law: KnownLaw, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[IntArray, FloatArray]:

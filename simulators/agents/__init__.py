@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from simulators.agents.bayes_greedy import BayesGreedy
 from simulators.agents.beta_thompson import BetaThompson, topical
 from simulators.agents.oracle import Oracle
+from simulators.agents.planning_oracle import PlanningOracle
 from simulators.agents.port import Agent, JudgedWorld
+from simulators.agents.posterior_thompson import PosteriorThompson
 from simulators.agents.quality import Quality, rated
 from simulators.agents.random import Random
+from simulators.law import KnownLaw
 
 
 def beside(world: JudgedWorld) -> list[Agent]:
@@ -16,4 +22,9 @@ def beside(world: JudgedWorld) -> list[Agent]:
         agents.append(Quality())
     if topical(world.catalogue()):
         agents.append(BetaThompson())
-    return [*agents, Oracle()]
+    if not isinstance(world, KnownLaw):
+        return [*agents, Oracle()]
+    agents += [PosteriorThompson(), BayesGreedy()]
+    if not world.aftermath(np.arange(len(world.catalogue()))[None], world.steps).any():
+        return [*agents, Oracle()]
+    return [*agents, BayesGreedy(planning=True), Oracle(), PlanningOracle()]

@@ -12,10 +12,14 @@ from simulators.agents.oracle import Oracle
 from simulators.agents.port import Agent
 from simulators.agents.quality import Quality
 from simulators.agents.random import Random
+from simulators.drifting_taste import DriftingTaste
 from simulators.interest_exploration import InterestExploration
 from simulators.run import run
 
 ALL: list[type[Any]] = [Random, Quality, BetaThompson, Oracle]
+MET = {world.name: world for world in (InterestExploration, DriftingTaste)}
+LISTED = [(name, place) for name, world in MET.items() for place in range(len(beside(world(1))))]
+everyone = pytest.mark.parametrize(("name", "place"), LISTED)
 
 
 def test_knowing_more_earns_more() -> None:
@@ -26,24 +30,30 @@ def test_knowing_more_earns_more() -> None:
     assert sorted(earned) == earned
 
 
-@pytest.mark.parametrize("make", ALL)
-def test_agents_show_distinct_candidates(make: type[Any]) -> None:
-    """Every slate holds two different positions of the offer."""
-    world, agent = InterestExploration(50), make()
+@everyone
+def test_agents_show_distinct_candidates(name: str, place: int) -> None:
+    """Every slate holds different positions of the offer, at the first step and at the next."""
+    world = MET[name](30)
+    agent = beside(world)[place]
     agent.begin(world, 0)
     observation, _ = world.reset(seed=0)
-    slate = agent.act(observation["candidates"])
-    assert (50, 2) == slate.shape
-    assert (slate[:, 0] != slate[:, 1]).all()
-    assert 0 <= slate.min() <= slate.max() < 20
+    for _ in range(2):
+        rows = observation["candidates"]
+        slate = agent.act(rows)
+        assert (30, world.slate_size) == slate.shape
+        assert [world.slate_size] * 30 == [len(set(shown)) for shown in slate.tolist()]
+        assert 0 <= slate.min() <= slate.max() < world.candidates
+        observation, reward, _, _, info = world.step(slate)
+        agent.see(np.take_along_axis(rows, slate, 1), info["choice"], reward)
 
 
-@pytest.mark.parametrize("make", ALL)
-def test_twin_seeds_give_twin_runs(make: type[Any]) -> None:
+@everyone
+def test_twin_seeds_give_twin_runs(name: str, place: int) -> None:
     """An agent used twice forgets its first users and repeats itself."""
-    agent = make()
-    first = run(InterestExploration(20), agent, 2)
-    np.testing.assert_array_equal(first, run(InterestExploration(20), agent, 2))
+    world = MET[name](20, steps=12)
+    agent = beside(world)[place]
+    first = run(world, agent, 2)
+    np.testing.assert_array_equal(first, run(world, agent, 2))
 
 
 def test_quality_shows_the_best_quality() -> None:
@@ -67,8 +77,9 @@ def test_thompson_sampling_learns_the_clicked_topic() -> None:
 
 
 def test_a_world_lists_who_can_be_met_in_it() -> None:
-    """Thompson sampling over topics is met where features are topics and quality; all our worlds have both ends."""
+    """Thompson sampling over topics is met where features are topics and quality, planners where choices cost later."""
     names = {name: [agent.name for agent in beside(world(3))] for name, world in OWN.items()}
-    assert "beta thompson" in names["interest_exploration"]
-    assert "beta thompson" not in names["drifting_taste"]
-    assert {("random", "oracle")} == {(listed[0], listed[-1]) for listed in names.values()}
+    assert all(listed[0] == "random" and "oracle" in listed for listed in names.values())
+    assert ["interest_exploration"] == [name for name, listed in names.items() if "beta thompson" in listed]
+    assert "planning oracle" in names["drifting_taste"]
+    assert "planning oracle" not in names["interest_exploration"]
