@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy as shallow_copy
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +13,7 @@ import numpy as np
 from meta import eras, groups, neighbours, q_network
 from meta.adapters import Streaming, Support, named
 from meta.arrays import lines, take
+from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.state import prefix_ages
@@ -48,6 +51,25 @@ class Policy:
     def load(cls, folder: Path) -> Policy:
         """Reads a policy folder; raises PolicyError with one clear sentence."""
         return cls(load(folder))
+
+    def among(self, catalogue: Catalogue) -> Policy:
+        """The same policy, ranking other items that are known by the same features.
+
+        Raises:
+            PolicyError: these items have other features, or the policy knows its own items one by one.
+        """
+        if catalogue.fingerprint == self.catalogue.fingerprint:
+            return self
+        if catalogue.columns != self.catalogue.columns:
+            named, given = (", ".join(column.name for column in x.columns) for x in (self.catalogue, catalogue))
+            raise PolicyError(f"the policy reads the item features {named}, these items have {given}; train it on them")
+        if self.spec.item_ids or self.spec.neighbours or self.spec.eras or self.spec.groups:
+            raise PolicyError("the policy has learnt its items one by one and cannot rank others; train it on them")
+        other = shallow_copy(self)
+        other.catalogue, other.spec = catalogue, replace(self.spec, items=len(catalogue))
+        other.manifest = replace(self.manifest, spec=other.spec)
+        other._table = q_network.items(self._params, other.spec, catalogue.features)
+        return other
 
     def nothing_known(self, events: Events) -> Context:
         """The context of requests of which nothing is known."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from meta.errors import InputError
 from meta.experience import history
 from meta.policy import Policy
 from meta.types import FloatArray, IntArray
@@ -15,7 +14,7 @@ class PolicyAgent:
     """Adapts to each user's last events after every step, as the service does, and shows what the copy ranks first.
 
     Args:
-        policy: whose catalogue must be the world's.
+        policy: trained in this world, or in one whose items are known by the same features.
         name: in tables; the adapter's name by default.
         frozen: shows everybody what a user without events would get.
         temperature: of the Plackett-Luce draw; the policy's own by default.
@@ -24,7 +23,7 @@ class PolicyAgent:
     def __init__(
         self, policy: Policy, *, name: str = "", frozen: bool = False, temperature: float | None = None
     ) -> None:
-        self._policy = policy
+        self._trained = policy
         self.name = name or policy.spec.adapter
         self._frozen = frozen
         self._temperature = policy.manifest.temperature if temperature is None else temperature
@@ -33,10 +32,9 @@ class PolicyAgent:
         """Start every user with no events.
 
         Raises:
-            InputError: the policy was trained on other items.
+            PolicyError: the policy was trained on items of another kind.
         """
-        if self._policy.catalogue.ids != world.catalogue().ids:
-            raise InputError(f"the policy ranks other items than the world {world.name} has; train it in this world")
+        self._policy = self._trained.among(world.catalogue())
         self._rng = np.random.default_rng(seed)
         self._size = world.slate_size
         self._kept = self._policy.manifest.history_cap // world.slate_size

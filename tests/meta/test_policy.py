@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from meta.catalogue import Catalogue
 from meta.checkpoint import PolicyError, save
 from meta.errors import InputError
 from meta.policy import Policy
@@ -65,6 +67,35 @@ def test_saving_never_deletes_somebody_elses_folder(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="holds other files"):
         save(tmp_path, *checkpoint_parts())
     assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_a_policy_ranks_other_items_by_their_features(tmp_path: Path) -> None:
+    """Among its own items in reverse order it learns the same of the same users and ranks the same items."""
+    manifest, params, catalogue = checkpoint_parts(item_ids=False)
+    save(tmp_path / "p", manifest, params, catalogue)
+    policy = Policy.load(tmp_path / "p")
+    mirrored = Catalogue(catalogue.ids[::-1], catalogue.features[::-1].copy(), catalogue.columns)
+    events = histories(np.random.default_rng(1))
+    mirrored_events = replace(events, item=np.where(events.item < 0, -1, ITEMS - 1 - events.item))
+    other, seed = policy.among(mirrored), np.zeros(4, np.uint64)
+    adapted, again = policy.adapt(events).copy, other.adapt(mirrored_events).copy
+    np.testing.assert_allclose(adapted, again, rtol=2e-3, atol=1e-6)
+    best = policy.rank(adapted, events, None, slate_size=np.full(4, 3), temperature=np.zeros(4), seed=seed).row
+    found = other.rank(adapted, mirrored_events, None, slate_size=np.full(4, 3), temperature=np.zeros(4), seed=seed).row
+    np.testing.assert_array_equal(ITEMS - 1 - best, found)
+    assert policy.among(catalogue) is policy
+
+
+def test_a_policy_refuses_items_that_it_cannot_read(tmp_path: Path) -> None:
+    """Items with other features are refused, and any others by a policy that has learnt its own one by one."""
+    manifest, params, catalogue = checkpoint_parts()
+    save(tmp_path / "p", manifest, params, catalogue)
+    policy = Policy.load(tmp_path / "p")
+    renamed = Catalogue.from_features(catalogue.ids[1:], catalogue.features[1:], ["a", "b", "quality"])
+    with pytest.raises(PolicyError, match="reads the item features a, b, c, these items have a, b, quality; train"):
+        policy.among(renamed)
+    with pytest.raises(PolicyError, match="has learnt its items one by one"):
+        policy.among(Catalogue(catalogue.ids[1:], catalogue.features[1:], catalogue.columns))
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def lively(params: dict[str, FloatArray], rng: np.random.Generator) -> dict[str,
     return {k: (v + 0.3 * rng.standard_normal(v.shape)).astype(np.float32) for k, v in params.items()}
 
 
-def checkpoint_parts(adapter: str = "maml") -> tuple[Manifest, dict[str, FloatArray], Catalogue]:
+def checkpoint_parts(adapter: str = "maml", **changes: object) -> tuple[Manifest, dict[str, FloatArray], Catalogue]:
     """What `meta.checkpoint.save` takes."""
     rng = np.random.default_rng(5)
-    shape = spec(adapter)
+    shape = spec(adapter, **changes)
     return Manifest(shape), lively(q_network.init(shape, rng), rng), catalogue(rng)
