@@ -23,6 +23,7 @@ def meet(
     *,
     epsilon: float,
     temperatures: tuple[float, ...],
+    charge: FloatArray | None = None,
 ) -> Episodes:
     """Let new users of `world` click through one episode under the policy of `params`, in numpy.
 
@@ -30,6 +31,7 @@ def meet(
         features: float32 [N, F], the world's catalogue.
         epsilon: chance that a slate position is filled at random.
         temperatures: of the draw, in standard deviations of a request's scores; user i takes the i-th, over and over.
+        charge: float [B, F + 1], by which each user's advantages are lowered by item feature, and for any item.
     """
     table = q_network.items(params, spec, features)
     users, size = world.num_envs, world.slate_size
@@ -49,6 +51,8 @@ def meet(
         request = requests(events, spec, context[:, step : step + 1])
         belief = q_network.believe(params, spec, table, events, events.length[:, None], request)
         v, advantage = (x[:, 0] for x in values(params, belief, table, rows[:, None]))
+        if charge is not None:
+            advantage = advantage - (features[rows] @ charge[:, :-1, None])[..., 0] - charge[:, -1:]
         scores = slate_scores(v, advantage, valid, size)
         noise = gumbel_noise(rng.integers(2**63, size=users).astype(np.uint64), rows)
         shown, _ = plackett_luce(scores, valid, warmth * np.where(valid, scores, 0.0).std(-1, where=valid), noise, size)

@@ -19,7 +19,7 @@ from meta.types import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to train; the defaults are what the world `interest_exploration` was tuned with.
+    """How to train; the defaults are what the worlds `interest_exploration` and `drifting_taste` were tuned with.
 
     Args:
         iterations: rounds of meeting users and learning; every schedule runs by it, never by the clock.
@@ -48,9 +48,10 @@ class Settings:
         width, hidden, tower, steps, order: see `Spec`.
         inner_rate: what the learnt rates of `maml` start from.
         history: most decisions of a user that adaptation sees.
+        prices: rounds in which prices are tried at the end, see `prices`; none where nothing later counts (discount 0).
     """
 
-    iterations: int = 100
+    iterations: int = 150
     updates: int = 8
     batch: int = 64
     block: int = 20
@@ -62,7 +63,7 @@ class Settings:
     clip: float = 2.0
     polyak: float = 0.03
     td_weight: float = 0.5
-    discount: float = 0.9
+    discount: float = 0.97
     time_scale: float = 1.0
     mix: float = 0.8
     n_steps: int = 0
@@ -79,6 +80,7 @@ class Settings:
     order: int = 2
     inner_rate: float = 1.0
     history: int = 128
+    prices: int = 12
 
     def __post_init__(self) -> None:
         """Refuses shares that are none; the other values are refused where they are used."""

@@ -9,7 +9,8 @@ is the query of the history before it. The loss is
 
 y the lambda- or n-step return bootstrapped by the Polyak target on the NEXT state's slate, which the online network
 chooses (SlateQ: Ie et al. 2019, with the next state's slate; double DQN: van Hasselt et al. 2016). The choice term
-keeps the copies honest without any bootstrapping; the TD term prices what a slate does to the future.
+keeps the copies honest without any bootstrapping; the TD term values what a slate does to the future. What it leaves
+under-priced is found at the end, by trying prices on further users (`prices`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from meta.experience import World
 from meta.spec import Spec
 from meta.trainer import descent
 from meta.trainer.budget import Budget, Pace
+from meta.trainer.prices import meetings, priced
 from meta.trainer.rollout import meet
 from meta.trainer.settings import from_json
 from meta.trainer.snapshots import Snapshot, Snapshots
@@ -129,6 +131,8 @@ def train(
     if spec.adapter != adapter:
         spec = replace(spec, adapter=adapter)
         learnt = _transferred(learner, spec, rng, how)
+    if how.discount:
+        learnt = priced(world, catalogue.features, learnt, spec, rng, how.prices)
     final = meet(world, catalogue.features, learnt, spec, rng, epsilon=0.0, temperatures=(0.0,))
     trained_on = {"kind": "world", "name": world.name, "users": how.iterations * world.num_envs, "seed": seed}
     metrics = {"reward_per_step": float(final.reward.mean()), "choice_loss": choice, "td_loss": td}
@@ -166,7 +170,10 @@ def _fitting(world: World, spec: Spec, features: FloatArray, seed: int, how: Set
     for iteration in range(1, 1 + TRIAL):
         _iterate(world, learner, rng, how, iteration)
     seconds = pace.seconds(TRIAL)
-    return budget.fitting(how.iterations, seconds, 2 * seconds)  # the last users are met once more, greedily
+    pace = Pace()
+    meet(world, features, learner.learnt(), spec, rng, epsilon=0.0, temperatures=(0.0,))
+    met_after = 1 + (meetings(how.prices) if how.discount else 0)
+    return budget.fitting(how.iterations, seconds, seconds + met_after * pace.seconds(1))
 
 
 def _snapshot(

@@ -35,7 +35,7 @@ def train_logs(out: Path, kill_at: int = 0, **options: object) -> None:
 def train_world(out: Path, kill_at: int = 0, **options: object) -> None:
     """Train in a small world, likewise."""
     how = worlds.Settings(
-        iterations=5, updates=3, batch=8, block=5, memory=20, width=4, hidden=8, steps=1, priority=0.6
+        iterations=5, updates=3, batch=8, block=5, memory=20, width=4, hidden=8, steps=1, priority=0.6, prices=2
     )
     world = InterestExploration(8, steps=8, num_items=200, candidates=6)
     for metrics in worlds.train(world, out, seed=3, settings=how, keep_every=0.0, **options):  # type: ignore[arg-type]

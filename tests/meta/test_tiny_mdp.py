@@ -58,6 +58,7 @@ def test_training_reaches_the_values_of_value_iteration(
     how = Settings(
         iterations=15, updates=20, batch=32, block=4, memory=512, priority=priority, rate=1e-2, warm_up=10, polyak=0.5,
         td_weight=2.0, discount=discount, mix=0.0, epsilon=(0.6, 0.6), temperatures=(0.0,), width=8, hidden=32,
+        prices=0,
     )  # fmt: skip
     list(train(world, tmp_path / "policy", adapter="frozen", settings=how))
     expected = world.solve(discount)

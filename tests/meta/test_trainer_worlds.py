@@ -23,7 +23,7 @@ from simulators.agents.policy import PolicyAgent
 from simulators.interest_exploration import InterestExploration
 from simulators.run import run
 
-SMALL = Settings(iterations=2, updates=2, batch=8, block=5, memory=32, width=4, hidden=8, steps=1)
+SMALL = Settings(iterations=2, updates=2, batch=8, block=5, memory=32, width=4, hidden=8, steps=1, prices=1)
 
 
 def small_world() -> InterestExploration:
@@ -76,7 +76,13 @@ def choice_loss(params: Mapping[str, FloatArray], spec: Spec) -> float:
 
 def test_learning_lowers_the_choice_loss_and_finds_what_users_like(tmp_path: Path) -> None:
     """After 12 iterations choices cost less than before them, and clicks late in an episode pass the best constant."""
-    list(train(InterestExploration(64, steps=30), tmp_path / "p", settings=Settings(iterations=12, block=10)))
+    list(
+        train(
+            InterestExploration(64, steps=30),
+            tmp_path / "p",
+            settings=Settings(iterations=12, block=10, discount=0.9, prices=0),
+        )
+    )
     learnt = load(tmp_path / "p")
     before = q_network.init(learnt.manifest.spec, np.random.default_rng(0))
     assert choice_loss(learnt.params, learnt.manifest.spec) < choice_loss(before, learnt.manifest.spec) - 0.05

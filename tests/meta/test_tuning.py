@@ -76,7 +76,7 @@ def test_both_kinds_of_training_are_judged(tmp_path: Path) -> None:
     how = replace(SMALL, iterations=4, judge_every=2, met=(0.5,))
     looks = list(OnLog(*tastes(), 0).figures("maml", how))
     assert [2, 4] == [step for step, _ in looks]
-    small = worlds.Settings(iterations=2, updates=1, batch=8, block=5, memory=16, width=4, hidden=8, steps=1)
+    small = worlds.Settings(iterations=2, updates=1, batch=8, block=5, memory=16, width=4, hidden=8, steps=1, prices=1)
     rewards = list(InWorld(InterestExploration(8, steps=8, num_items=200, candidates=6), 0).figures("maml", small))
     assert [1, 2, 3] == [step for step, _ in rewards]
     assert all(0.0 <= reward <= 1.0 for _, reward in rewards)
