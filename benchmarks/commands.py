@@ -88,6 +88,27 @@ def bench_control() -> None:
         show_claims(result)
 
 
+@bench.command("simulators")
+def bench_simulators(
+    share: Annotated[float, typer.Option(help="Share of users and minutes, to try it out.", min=0.01, max=1.0)] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Of the users who judge.", min=0)] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
+) -> None:
+    """All simulated worlds beside all agents, policies trained anew; about 20 minutes on two cores."""
+    with clear_errors():
+        from benchmarks import simulators as measure
+        from benchmarks.report import RESULTS
+
+        path = out or RESULTS / "simulators.json"
+        seed = measure.TEST_SEED if seed is None else seed
+        result = measure.ask(path, path.with_suffix(".png"), share=share, seed=seed, tell=typer.echo)
+        for world, rows in measure.printable(result).items():
+            show_table(world, rows)
+        for each in result["missing"]:
+            typer.echo(f"missing: {each['what']}: {each['why']}")
+        show_claims(result)
+
+
 @bench.command("metastep")
 def bench_metastep() -> None:
     """One meta-step over 32 tasks beside higher, torchopt, torch.func.vmap and a loop, with the same gradients."""

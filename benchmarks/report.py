@@ -24,20 +24,20 @@ class Claim:
 
     Args:
         name: what was measured, with its unit.
-        value: what the run printed.
+        value: what the run printed; None where it could not be measured, so that nothing holds.
         op: how it is compared.
         bound: with what.
     """
 
     name: str
-    value: float
+    value: float | None
     op: Op
     bound: float
 
     @property
     def holds(self) -> bool:
         """Whether the promise is kept."""
-        return bool(HOLDS[self.op](self.value, self.bound))
+        return self.value is not None and bool(HOLDS[self.op](self.value, self.bound))
 
 
 def write(path: Path, **parts: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Earnings:
     @property
     def before(self) -> Mean | None:
         """Reward a step in the five steps before a user's taste changes; None where none does."""
-        about = self._about_change()
+        about = self.about_change
         return about and intervals.mean(about[0])
 
     @property
@@ -73,11 +73,12 @@ class Earnings:
         new taste: a ratio of means over users, by the delta method. Users whose episode does not hold both windows
         are left out; None where nobody is left, or nothing was earned before.
         """
-        about = self._about_change()
+        about = self.about_change
         return None if about is None or not about[0].any() else intervals.ratio(about[1], about[0])
 
-    def _about_change(self) -> tuple[FloatArray, FloatArray] | None:
-        """Reward a step in the windows `BEFORE` and `AFTER` of each user who has both, two [R, B]."""
+    @property
+    def about_change(self) -> tuple[FloatArray, FloatArray] | None:
+        """Reward a step in the windows `BEFORE` and `AFTER` of users who have both, two [R, B]; None: nobody has."""
         if self.change is None:
             return None
         (user,) = np.nonzero((self.change + BEFORE[0] >= 0) & (self.change + AFTER[1] <= self.reward.shape[2]))

@@ -1,0 +1,274 @@
+"""All simulated worlds beside all agents: policies are trained, and then everybody meets the same new users.
+
+No setting was chosen on the users of `TEST_SEED`, and training meets others. Two processes work through
+`simulator_questions.QUESTIONS`; the service and the speed of a world are measured after them, alone on the machine.
+Intervals are those of `simulators.intervals`: over users, and over trainings where there are several.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import jobs
+from benchmarks import simulator_claims as claims
+from benchmarks.jobs import Job
+from benchmarks.processes import service
+from benchmarks.report import document
+from benchmarks.simulator_questions import DEFAULT, QUESTIONS, Question, Recipe
+from meta.policy import Policy
+from service.crowd import Crowd
+from simulators import WORLDS, agents, picture
+from simulators.agents.policy import PolicyAgent
+from simulators.agents.served import ServedAgent
+from simulators.drifting_taste import DriftingTaste
+from simulators.earnings import Earnings
+from simulators.run import meet
+from simulators.summary import summarise
+
+TEST_SEED = 20_261_125
+PROCESSES = 2
+SECONDS = 17 * 60.0
+"""After which nothing is trained or met any more: the rest is left out, and said to be."""
+BATCH = 64
+"""Users met at once in training."""
+CROWD = 4_096
+"""Users of a batch whose steps are timed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one job found: rewards of the users of a world.
+
+    Args:
+        world: whose users.
+        earned: what one agent earned of them.
+        seconds: of the processor, that the training took; None where nothing was trained.
+        iterations: of the training.
+        seed: of the training.
+    """
+
+    world: str
+    earned: Earnings
+    seconds: float | None = None
+    iterations: int | None = None
+    seed: int | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """Everything that is known so far.
+
+    Args:
+        questions: what was asked.
+        parts: what the jobs found, as they ended.
+        missing: what could not be measured, and why.
+        served: by world, earnings through the service and of the same policy in process, and user-steps a second.
+        speed: user-steps a second of `drifting_taste`, nothing but its steps.
+    """
+
+    questions: Sequence[Question]
+    parts: list[Part] = field(default_factory=list)
+    missing: list[dict[str, str]] = field(default_factory=list)
+    served: dict[str, tuple[Earnings, Earnings, float]] = field(default_factory=dict)
+    speed: float | None = None
+
+    def earned(self, question: Question) -> dict[str, Earnings]:
+        """What each agent earned in a world, trainings first."""
+        found: dict[str, list[Earnings]] = {}
+        for part in sorted(self.parts, key=lambda part: -1 if part.seed is None else part.seed):
+            if part.world == question.world:
+                found.setdefault(part.earned.agent, []).append(part.earned)
+        names = [recipe.name for recipe in question.recipes]
+        names = [name for name in names if name in found] + [name for name in found if name not in names]
+        return {
+            name: Earnings(name, np.concatenate([each.reward for each in found[name]]), found[name][0].change)
+            for name in names
+        }
+
+
+def ask(
+    path: Path, png: Path, *, share: float = 1.0, seed: int = TEST_SEED, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Train, meet, measure; writes the result and its picture, and what is known so far beside them until then.
+
+    Args:
+        path: JSON file of the result.
+        png: picture, one panel a world.
+        share: of users and minutes, to try the report out.
+        seed: of the users who judge.
+        tell: hears of every job that ended.
+    """
+    began, found = time.monotonic(), Findings([question.share(share) for question in QUESTIONS])
+    partial = path.with_suffix(".partial.json")
+    with tempfile.TemporaryDirectory() as scratch:
+        todo = plan(found.questions, Path(scratch), seed)
+        count = len(todo) + sum(len(job.then) for job in todo)
+        for number, done in enumerate(jobs.run(todo, processes=PROCESSES, seconds=SECONDS), 1):
+            for part in done.result or ():
+                found.parts.append(part)
+            if done.failure:
+                found.missing.append({"what": done.job.name, "why": done.failure})
+            says = done.failure or ", ".join(
+                f"{part.earned.agent} {part.earned.reward.mean():.4f}" for part in done.result or ()
+            )
+            tell(f"{number}/{count} at {(time.monotonic() - began) / 60:.1f} min, {done.job.name}: {says}")
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(told(found, share, seed)) + "\n")
+        for question in found.questions:
+            if question.served:
+                _serve(question, Path(scratch), seed, found, tell)
+    found.speed = speed()
+    tell(f"drifting_taste steps {found.speed:,.0f} users a second; all in {(time.monotonic() - began) / 60:.1f} min")
+    result = told(found, share, seed)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    with suppress(FileNotFoundError):
+        partial.unlink()
+    panels = {question.world: list(found.earned(question).values()) for question in found.questions}
+    picture.draw({world: earned for world, earned in panels.items() if earned}, png)
+    return result
+
+
+def plan(questions: Sequence[Question], scratch: Path, seed: int) -> list[Job[list[Part]]]:
+    """The jobs of all questions: trainings, each before the other worlds that its policy is met in, and the rest."""
+    todo: list[Job[list[Part]]] = []
+    for question in questions:
+        others = [other for other in questions if other.trained_in == question.world]
+        for recipe in question.recipes:
+            for which in recipe.seeds:
+                out = folder(scratch, question.world, recipe.name, which)
+                then = tuple(
+                    Job(f"{other.world}, {recipe.name} {which}", judge, (other, recipe.name, which, out, seed))
+                    for other in others
+                )
+                name = f"{question.world}, {recipe.name} {which}"
+                todo.append(Job(name, learn, (question, recipe, which, out, seed), then))
+        todo.append(Job(f"{question.world}, the others", compare, (question, seed)))
+    return todo
+
+
+def learn(question: Question, recipe: Recipe, seed: int, out: Path, test_seed: int) -> list[Part]:
+    """Train one policy, and let new users meet it."""
+    import torch
+
+    from meta.trainer import worlds
+    from meta.trainer.budget import Budget
+
+    torch.set_num_threads(1)
+    budget, began = Budget(recipe.minutes), time.process_time()
+    settings, world = worlds.Settings(**recipe.settings), WORLDS[question.world](BATCH)
+    training = worlds.train(world, out, adapter=recipe.adapter, seed=seed, settings=settings, budget=budget)
+    iterations = [metrics.iteration for metrics in training][-1]
+    seconds = time.process_time() - began
+    return [
+        replace(part, seconds=seconds, iterations=iterations)
+        for part in judge(question, recipe.name, seed, out, test_seed)
+    ]
+
+
+def judge(question: Question, name: str, seed: int, policy: Path, test_seed: int) -> list[Part]:
+    """Let new users meet a policy, the default one without adaptation too."""
+    loaded = Policy.load(policy)
+    who = [PolicyAgent(loaded, name=name)]
+    if name == DEFAULT:
+        who.append(PolicyAgent(loaded, name="frozen", frozen=True))
+    world = WORLDS[question.world](question.users)
+    return [Part(question.world, meet(world, [agent], [test_seed]), seed=seed) for agent in who]
+
+
+def compare(question: Question, test_seed: int) -> list[Part]:
+    """Let new users meet everyone whom a policy is compared with."""
+    world = WORLDS[question.world](question.users)
+    return [Part(question.world, meet(world, [agent], [test_seed])) for agent in agents.beside(world)]
+
+
+def folder(scratch: Path, world: str, recipe: str, seed: int) -> Path:
+    """Where a policy is kept until the end."""
+    return scratch / f"{world}-{recipe.replace(' ', '-').replace(',', '')}-{seed}"
+
+
+def _serve(question: Question, scratch: Path, seed: int, found: Findings, tell: Callable[[str], None]) -> None:
+    """Let users meet the first default policy through the service and in process."""
+    policy, name = folder(scratch, question.world, DEFAULT, 0), f"{question.world}, {DEFAULT} 0 through gRPC"
+    try:
+        world = WORLDS[question.world](question.served)
+        inside = meet(world, [PolicyAgent(Policy.load(policy))], [seed])
+        with service(policy) as running, Crowd(running.address, "bench") as crowd:
+            began = time.perf_counter()
+            through = meet(world, [ServedAgent(crowd)], [seed])
+            rate = through.reward.size / (time.perf_counter() - began)
+    except Exception as error:  # whatever it was, the other rows are not lost with it
+        found.missing.append({"what": name, "why": f"{type(error).__name__}: {error}"})
+        tell(f"{name}: {error}")
+        return
+    found.served[question.world] = through, inside, rate
+    tell(f"{name}: {through.overall.value:.4f}, in process {inside.overall.value:.4f}, {rate:,.0f} user-steps a second")
+
+
+def speed(steps: int = 20) -> float:
+    """User-steps a second of one processor: `drifting_taste`, 4,096 users, random slates that were drawn before."""
+    world, rng = DriftingTaste(CROWD, steps=steps), np.random.default_rng(0)
+    slates = rng.random((steps, CROWD, world.candidates)).argpartition(world.slate_size)[..., : world.slate_size]
+    taken = []
+    for _ in range(5):
+        world.reset(seed=0)
+        began = time.process_time()
+        for slate in slates:
+            world.step(slate)
+        taken.append(time.process_time() - began)
+    return steps * CROWD / float(np.median(taken))
+
+
+def told(found: Findings, share: float, seed: int) -> dict[str, Any]:
+    """The findings as a document: a row an agent and world, claims, and what is missing."""
+    earned = {question.world: found.earned(question) for question in found.questions}
+    rows = []
+    for question in found.questions:
+        oracle = earned[question.world].get("oracle")
+        for name, each in earned[question.world].items():
+            trained = [part for part in found.parts if (part.world, part.earned.agent) == (question.world, name)]
+            rows.append({"world": question.world} | summarise(each, oracle).as_json() | _training(trained))
+    for world, (through, inside, rate) in found.served.items():
+        for each, way in ((through, "through gRPC"), (inside, "in process")):
+            row = {"world": world} | summarise(each).as_json() | {"agent": f"{DEFAULT} 0, {way}"}
+            rows.append(row | ({"user_steps_a_second": rate} if each is through else {}))
+    seconds = [part.seconds for part in found.parts if (part.world, part.earned.agent) == (claims.EXPLORED, DEFAULT)]
+    return document(
+        command="quickstudy bench simulators" + ("" if share == 1.0 else f" --share {share:g}"),
+        rows=rows,
+        claims=claims.of(earned, found.served, found.speed, max((x for x in seconds if x), default=None)),
+        test_seed=seed,
+        share=share,
+        missing=found.missing,
+        questions=[asdict(question) for question in found.questions],
+    )
+
+
+def _training(parts: Sequence[Part]) -> dict[str, Any]:
+    """Seeds of the trainings behind a row, and what each took."""
+    of = [part for part in parts if part.seed is not None]
+    took = {"training_cpu_seconds": [part.seconds for part in of], "iterations": [part.iterations for part in of]}
+    return {"seeds": [part.seed for part in of]} | (took if of and of[0].seconds is not None else {})
+
+
+def printable(result: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """The rows of a result as tables by world."""
+    tables: dict[str, list[dict[str, str]]] = {}
+    for row in result["rows"]:
+        cells = {"agent": row["agent"], "seeds": str(len(row.get("seeds", ())) or "-"), "users": str(row["users"])}
+        for name in ("overall", "regret", "before", "recovery"):
+            cells[name] = _figure(row[name])
+        tables.setdefault(row["world"], []).append(cells)
+    return tables
+
+
+def _figure(mean: Mapping[str, float] | None) -> str:
+    return "-" if mean is None else f"{mean['value']:.3f} ±{(mean['high'] - mean['low']) / 2:.3f}"
