@@ -62,6 +62,9 @@ except ModuleNotFoundError:
 
 DEFAULT_ADAPTER = "maml"
 
+token_commands = typer.Typer(help="Tokens that callers of the service show.", no_args_is_help=True)
+app.add_typer(token_commands, name="tokens")
+
 
 @app.command()
 def demo(
@@ -269,11 +272,18 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="gRPC port; 0: any free one.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Prometheus port; 0: any free one.")] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file: TLS on the gRPC port.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="PEM file: callers need a certificate of it.")] = None,
+    tokens: Annotated[Path | None, typer.Option(help="File of hashed tokens: callers need one of them.")] = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Listen beyond this machine without the above.")
+    ] = None,
 ) -> None:
     """Answer Recommend and RecordEvents; everything else is set in the environment (QUICKSTUDY_*)."""
     with clear_errors():
         from service.server import serve as run_server
-        from service.settings import ServerSettings, from_environment
+        from service.settings import AccessSettings, ServerSettings, TlsSettings, from_environment
 
         given: dict[str, Any] = {
             "redis": redis,
@@ -281,8 +291,37 @@ def serve(
             "host": host,
             "port": port,
             "metrics_port": metrics_port,
+            "insecure": insecure,
+            "tls": from_environment(
+                TlsSettings,
+                prefix="QUICKSTUDY_TLS_",
+                certificate=tls_certificate,
+                key=tls_key,
+                client_ca=tls_client_ca,
+            ),
+            "access": from_environment(AccessSettings, prefix="QUICKSTUDY_ACCESS_", tokens=tokens),
         }
         run_server(from_environment(ServerSettings, policy=policy, **given))
+
+
+@token_commands.command("create")
+def create_token(
+    file: Annotated[Path, typer.Argument(help="File that its hash is added to: --tokens of `quickstudy serve`.")],
+    name: Annotated[str, typer.Option(help="Whose it is; tokens of one name share a rate limit.")],
+    scope: Annotated[list[str], typer.Option(help="What it may do: read, write or admin; may be repeated.")],
+    tenant: Annotated[str, typer.Option(help="Whose users it sees; empty: those of a service without tenants.")] = "",
+    days: Annotated[float, typer.Option(help="Days until it expires.")] = 90.0,
+) -> None:
+    """Make a token, keep its hash and print it, this once."""
+    with clear_errors():
+        from service import tokens as kept
+
+        secret, token = kept.create(name, tenant, scope, days)
+        kept.append(file, token)
+        typer.echo(
+            f"added to {file}, expires {token.expires:%Y-%m-%d %H:%M} UTC; the token is shown only now:", err=True
+        )
+        typer.echo(secret)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,11 +20,23 @@ class Client:
     Args:
         target: "host:port".
         timeout_s: deadline of each call, seconds.
+        token: what the service knows the caller by, where it asks for one.
+        credentials: of a TLS channel, as `grpc.ssl_channel_credentials` makes them; None: a channel in the clear.
     """
 
-    def __init__(self, target: str, timeout_s: float = 5.0) -> None:
-        self._channel = grpc.aio.insecure_channel(target)
+    def __init__(
+        self,
+        target: str,
+        timeout_s: float = 5.0,
+        *,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._channel = (
+            grpc.aio.secure_channel(target, credentials) if credentials else grpc.aio.insecure_channel(target)
+        )
         self._timeout = timeout_s
+        self._metadata = None if token is None else (("authorization", f"Bearer {token}"),)
         self._recommend = self._method("Recommend", pb.RecommendRequest, pb.RecommendResponse)
         self._record = self._method("RecordEvents", pb.RecordEventsRequest, pb.RecordEventsResponse)
         self._get = self._method("GetUser", pb.GetUserRequest, pb.GetUserResponse)
@@ -67,32 +80,33 @@ class Client:
             include_seen=include_seen,
             context=context,
         )
-        reply: pb.RecommendResponse = await self._recommend(request, timeout=self._timeout)
+        reply: pb.RecommendResponse = await self._recommend(request)
         return reply
 
     async def record(self, events: Iterable[pb.Event]) -> list[pb.EventStatus]:
         """Records events; returns one status each. Raises grpc.aio.AioRpcError."""
-        reply = await self._record(pb.RecordEventsRequest(events=events), timeout=self._timeout)
+        reply = await self._record(pb.RecordEventsRequest(events=events))
         return list(reply.statuses)
 
     async def get_user(self, user_id: str) -> pb.GetUserResponse:
         """Shows what is kept of a user. Raises grpc.aio.AioRpcError."""
-        reply: pb.GetUserResponse = await self._get(pb.GetUserRequest(user_id=user_id), timeout=self._timeout)
+        reply: pb.GetUserResponse = await self._get(pb.GetUserRequest(user_id=user_id))
         return reply
 
     async def upsert_users(self, users: Iterable[pb.User]) -> list[str]:
         """Keeps attributes of users; returns the names that the policy does not use. Raises grpc.aio.AioRpcError."""
-        reply = await self._upsert(pb.UpsertUsersRequest(users=users), timeout=self._timeout)
+        reply = await self._upsert(pb.UpsertUsersRequest(users=users))
         return list(reply.unknown_names)
 
     async def delete_user(self, user_id: str) -> bool:
         """Erases a user; false where nothing was kept. Raises grpc.aio.AioRpcError."""
-        reply = await self._delete(pb.DeleteUserRequest(user_id=user_id), timeout=self._timeout)
+        reply = await self._delete(pb.DeleteUserRequest(user_id=user_id))
         return bool(reply.existed)
 
     def _method(self, name: str, request: Any, response: Any) -> Any:
-        return self._channel.unary_unary(
+        call = self._channel.unary_unary(
             f"{_METHOD}{name}",
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )
+        return partial(call, timeout=self._timeout, metadata=self._metadata)

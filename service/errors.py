@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from meta.errors import InputError
 
+RETRY_S = 0.5
+"""When a caller should try again after a refusal that passes by itself, seconds."""
+
 
 class ServiceError(Exception):
     """A call that cannot be answered."""
+
+    retry_s: float | None = None
+    """When trying again can help, seconds from now; None: it cannot."""
 
 
 class InvalidFieldError(ServiceError):
@@ -29,9 +35,34 @@ class MalformedError(ServiceError):
 class StoreUnavailableError(ServiceError):
     """The store did not answer, refused, or was too slow."""
 
+    retry_s = RETRY_S
+
 
 class OverloadedError(ServiceError):
     """More requests wait than can be answered in time."""
+
+    retry_s = RETRY_S
+
+
+class LimitedError(ServiceError):
+    """The caller calls more often than it may.
+
+    Args:
+        problem: the condition that is violated.
+        retry_s: seconds until it may call again.
+    """
+
+    def __init__(self, problem: str, retry_s: float) -> None:
+        super().__init__(problem)
+        self.retry_s = retry_s
+
+
+class UnauthenticatedError(ServiceError):
+    """Nobody knows who calls."""
+
+
+class ForbiddenError(ServiceError):
+    """The caller is known, and may not do this."""
 
 
 class ExpiredError(ServiceError):

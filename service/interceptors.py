@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2, message
@@ -21,20 +21,20 @@ from google.rpc import (  # type: ignore[import-untyped] # googleapis-common-pro
 
 from service.errors import (
     ExpiredError,
+    ForbiddenError,
     InvalidFieldError,
+    LimitedError,
     MalformedError,
     OverloadedError,
     ServiceError,
     StoreUnavailableError,
+    UnauthenticatedError,
 )
+from service.gate import Context, Gate
 from service.metrics import Metrics
 from service.tenants import NOBODY
 
 DOMAIN = "quickstudy"
-RETRY_MS = 500
-"""When a caller should try again after a refusal that passes by itself, milliseconds."""
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler = Callable[[Any, Context, str], Awaitable[bytes]]
 """Takes the parsed request, the call's context and the caller's tenant."""
 
@@ -43,34 +43,30 @@ _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     MalformedError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "MALFORMED_MESSAGE"),
     StoreUnavailableError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "STORE_UNAVAILABLE"),
     OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    LimitedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
+    UnauthenticatedError: (grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED, "NOT_AUTHENTICATED"),
+    ForbiddenError: (grpc.StatusCode.PERMISSION_DENIED, code_pb2.PERMISSION_DENIED, "NOT_PERMITTED"),
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
 }
-_RETRYABLE = (StoreUnavailableError, OverloadedError)
 
 
 def method_handler(
-    name: str, handler: Handler, parse: Callable[[bytes], Any], metrics: Metrics
+    name: str, handler: Handler, parse: Callable[[bytes], Any], metrics: Metrics, gate: Gate | None
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """Returns the unary handler of method `name`: bytes -> parse -> handler -> bytes, timed, its errors translated."""
+    """Returns the unary handler of method `name`: gate -> parse -> handler -> bytes, timed, its errors translated.
+
+    The gate comes first, so that a stranger's bytes are not even parsed; None lets everybody in.
+    """
     seconds = metrics.request_seconds.labels(name)
 
-    def read(raw: bytes) -> Any:
-        try:
-            return parse(raw)
-        except message.DecodeError:
-            return MalformedError(f"the bytes are not a valid {name}Request")
-
-    async def call(request: Any, context: Context) -> bytes:
+    async def call(raw: bytes, context: Context) -> bytes:
         started = perf_counter()
         try:
-            if isinstance(request, MalformedError):
-                raise request
-            return await handler(request, context, NOBODY)
+            tenant = NOBODY if gate is None else gate.admit(name, context)
+            return await handler(_parsed(raw, parse, name), context, tenant)
         except ServiceError as error:
-            status, code = to_status(error)
-            metrics.errors.labels(name, code.name).inc()
-            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-            await context.abort(code, status.message)
+            metrics.errors.labels(name, _CODES[type(error)][0].name).inc()
+            await refuse(context, error)
         except Exception:
             logging.getLogger("quickstudy").exception("%s failed", name)
             metrics.errors.labels(name, "INTERNAL").inc()
@@ -78,7 +74,21 @@ def method_handler(
         finally:
             seconds.observe(perf_counter() - started)
 
-    return grpc.unary_unary_rpc_method_handler(call, request_deserializer=read, response_serializer=None)
+    return grpc.unary_unary_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
+
+
+async def refuse(context: Context, error: ServiceError) -> NoReturn:
+    """Ends a call with the status of a domain error."""
+    status, code = to_status(error)
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    await context.abort(code, status.message)
+
+
+def _parsed(raw: bytes, parse: Callable[[bytes], Any], name: str) -> Any:
+    try:
+        return parse(raw)
+    except message.DecodeError as error:
+        raise MalformedError(f"the bytes are not a valid {name}Request") from error
 
 
 def to_status(error: ServiceError) -> tuple[status_pb2.Status, grpc.StatusCode]:
@@ -88,8 +98,9 @@ def to_status(error: ServiceError) -> tuple[status_pb2.Status, grpc.StatusCode]:
     if isinstance(error, InvalidFieldError):
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, _RETRYABLE):
-        delay = duration_pb2.Duration(nanos=RETRY_MS * 1_000_000)
+    if error.retry_s is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(math.ceil(error.retry_s * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = status_pb2.Status(code=number, message=str(error))
     for detail in details:

@@ -14,20 +14,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from meta.policy import Policy
-from service import history
+from service import credentials, history, reflection
 from service.batching import Batcher
 from service.embedded import EmbeddedStore
 from service.errors import StartupError, StoreUnavailableError
+from service.gate import Gate
+from service.limits import Limits
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query, Ranker
 from service.servicer import SERVICE, Servicer
-from service.settings import MAX_HISTORY, ServerSettings, StoreSettings
+from service.settings import MAX_HISTORY, AccessSettings, ServerSettings, StoreSettings
 from service.store import Store, connect, shown
+from service.tenants import NOBODY
+from service.tokens import Keyring
 from service.writer import Writer
 
 _LOG = logging.getLogger("quickstudy")
@@ -69,6 +72,10 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         _check_free(settings.host, settings.port)
+        tls = settings.tls
+        certificates = credentials.load(tls.certificate, tls.key, tls.client_ca)
+        keyring = Keyring(settings.access.tokens) if settings.access.tokens else None
+        gate = _gate(settings.access, keyring)
         store = await _open_store(settings, policy, metrics, stack)
         decisions = settings.decisions
         writer = Writer(
@@ -81,7 +88,13 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         )
         writer.start()
         stack.push_async_callback(writer.close)
-        popularity = Popularity(policy, store, metrics, refresh_s=settings.popularity_refresh_s)
+        popularity = Popularity(
+            policy,
+            store,
+            metrics,
+            refresh_s=settings.popularity_refresh_s,
+            tenants=keyring.tenants if keyring else (NOBODY,),
+        )
         popularity.start()
         stack.push_async_callback(popularity.close)
         ranker = Ranker(policy, store, writer, popularity, metrics)
@@ -98,11 +111,12 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE)])
-        server.add_generic_rpc_handlers((Servicer(policy, store, batcher, popularity, metrics).handlers(),))
+        server.add_generic_rpc_handlers((Servicer(policy, store, batcher, popularity, metrics, gate).handlers(),))
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        port = _bind(server, settings.host, settings.port)
+        if (told := settings.access.reflection) != "off":
+            reflection.add((SERVICE, health.SERVICE_NAME), gate if told == "token" else None, server)
+        port = _bind(server, settings.host, settings.port, certificates)
         _expose_metrics(settings, metrics, stack)
         await server.start()
         for service in ("", SERVICE):
@@ -112,6 +126,14 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         finally:
             await healthy.enter_graceful_shutdown()
             await server.stop(settings.drain_s)
+
+
+def _gate(access: AccessSettings, keyring: Keyring | None) -> Gate | None:
+    """Whom every call has to pass; None where nothing is asked, so that the hot path asks nothing."""
+    limits = Limits(access.rate_per_s, access.burst) if access.rate_per_s else None
+    if keyring is None and limits is None:
+        return None
+    return Gate(keyring, frozenset(filter(None, map(str.strip, access.tenants.split(",")))), limits)
 
 
 async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics, stack: AsyncExitStack) -> Store:
@@ -161,17 +183,21 @@ def _check_free(host: str, port: int) -> None:
             raise StartupError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
 
 
-def _bind(server: grpc.aio.Server, host: str, port: int) -> int:
+def _bind(server: grpc.aio.Server, host: str, port: int, certificates: grpc.ServerCredentials | None) -> int:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        if certificates is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, certificates)
     except RuntimeError as error:
         raise StartupError(f"cannot listen on {host}:{port}; choose another port") from error
 
 
 def _expose_metrics(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> None:
-    _check_free(settings.host, settings.metrics_port)
-    httpd, thread = start_http_server(settings.metrics_port, settings.host, metrics.registry)
-    _LOG.info("metrics on http://%s:%d/metrics", settings.host, httpd.server_port)
+    host = settings.metrics_host or settings.host
+    _check_free(host, settings.metrics_port)
+    httpd, thread = start_http_server(settings.metrics_port, host, metrics.registry)
+    _LOG.info("metrics on http://%s:%d/metrics", host, httpd.server_port)
     stack.callback(thread.join)
     stack.callback(httpd.server_close)
     stack.callback(httpd.shutdown)

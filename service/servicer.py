@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,8 @@ from meta.policy import Policy
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import attributes, copies, decisions, history
 from service.batching import Batcher
-from service.interceptors import Context, deadline, method_handler
+from service.gate import Context, Gate
+from service.interceptors import Handler, deadline, method_handler
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query
@@ -41,34 +43,30 @@ class Servicer:
         batcher: Batcher[Query, bytes],
         popularity: Popularity,
         metrics: Metrics,
+        gate: Gate | None,
     ) -> None:
         self._policy = policy
         self._store = store
         self._batcher = batcher
         self._popularity = popularity
         self._metrics = metrics
+        self._gate = gate
         self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """All methods, wrapped, as grpc.aio takes them."""
-        metrics = self._metrics
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                "Recommend": method_handler(
-                    "Recommend", self.recommend, lambda raw: (pb.RecommendRequest.FromString(raw), raw), metrics
-                ),
-                "RecordEvents": method_handler(
-                    "RecordEvents", self.record_events, pb.RecordEventsRequest.FromString, metrics
-                ),
-                "GetUser": method_handler("GetUser", self.get_user, pb.GetUserRequest.FromString, metrics),
-                "DeleteUser": method_handler("DeleteUser", self.delete_user, pb.DeleteUserRequest.FromString, metrics),
-                "UpsertUsers": method_handler(
-                    "UpsertUsers", self.upsert_users, pb.UpsertUsersRequest.FromString, metrics
-                ),
-            },
-        )
+        calls: dict[str, tuple[Handler, Callable[[bytes], Any]]] = {
+            "Recommend": (self.recommend, lambda raw: (pb.RecommendRequest.FromString(raw), raw)),
+            "RecordEvents": (self.record_events, pb.RecordEventsRequest.FromString),
+            "GetUser": (self.get_user, pb.GetUserRequest.FromString),
+            "DeleteUser": (self.delete_user, pb.DeleteUserRequest.FromString),
+            "UpsertUsers": (self.upsert_users, pb.UpsertUsersRequest.FromString),
+        }
+        wrapped = {
+            name: method_handler(name, call, parse, self._metrics, self._gate) for name, (call, parse) in calls.items()
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, wrapped)
 
     async def recommend(self, received: tuple[pb.RecommendRequest, bytes], context: Context, tenant: str) -> bytes:
         """Ranks; the request comes with its own bytes, which the decision log keeps."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
+import math
 import os
 import types
 import typing
@@ -80,21 +82,65 @@ class DecisionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Certificates of the gRPC port, PEM files. Environment: QUICKSTUDY_TLS_*."""
+
+    certificate: Path | None = None
+    """The server's certificate, with those between it and the root; None: a port without TLS."""
+    key: Path | None = None
+    """Its private key, without a passphrase."""
+    client_ca: Path | None = None
+    """Roots that must have signed a caller's certificate (mutual TLS); None: callers need none."""
+
+    def __post_init__(self) -> None:
+        """Refuses half a pair."""
+        _check((self.certificate is None) == (self.key is None), "tls.key", "given exactly with tls.certificate", self)
+        _check(self.client_ca is None or self.key is not None, "tls.client_ca", "given with a tls.certificate", self)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may call, and how often. Environment: QUICKSTUDY_ACCESS_*."""
+
+    tokens: Path | None = None
+    """File of hashed tokens, as `quickstudy tokens create` writes it; None: nobody is asked for one."""
+    tenants: str = ""
+    """Tenants that are served, separated by commas; empty: all that have tokens."""
+    rate_per_s: float = 0.0
+    """Calls a second that each caller may go on making, for each worker; 0: any number."""
+    burst: int = 100
+    """Calls that a caller may make at once after a rest."""
+    reflection: str = "token"
+    """Whom reflection tells the contract: token (who holds any; everybody where none is asked for), open or off."""
+
+    def __post_init__(self) -> None:
+        """Refuses limits that let nobody in."""
+        _check(0 <= self.rate_per_s < math.inf, "access.rate_per_s", "a finite number of at least 0", self)
+        _check(self.burst >= 1, "access.burst", "at least 1", self)
+        _check(self.reflection in ("token", "open", "off"), "access.reflection", "token, open or off", self)
+        _check(not self.tenants or self.tokens is not None, "access.tenants", "given with access.tokens", self)
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """One server process. Environment: QUICKSTUDY_*."""
 
     policy: Path
     """Folder of the policy to serve."""
-    redis: str | None = None
+    redis: str | None = field(default=None, repr=False)  # it may hold a password
     """redis://, rediss:// or unix:// URL; None: an embedded store in `data_dir`."""
     data_dir: Path = Path("quickstudy-data")
     """Folder of the embedded store."""
     host: str = "127.0.0.1"
-    """Address to listen on, for gRPC and metrics."""
+    """Address to listen on, for gRPC."""
+    insecure: bool = False
+    """Listen beyond this machine also without TLS, or without asking callers for a token or a certificate."""
     port: int = 50_051
     """gRPC port, 0: any free one."""
     metrics_port: int = 9_464
     """Prometheus port, 0: any free one."""
+    metrics_host: str | None = None
+    """Address of the Prometheus port, which is open to all who reach it; None: that of gRPC."""
     drain_s: float = 10.0
     """Seconds that running calls get after SIGTERM."""
     popularity_refresh_s: float = 2.0
@@ -102,11 +148,24 @@ class ServerSettings:
     batch: BatchSettings = field(default_factory=BatchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     def __post_init__(self) -> None:
-        """Refuses ports that do not exist."""
+        """Refuses ports that do not exist, and doors left open by mistake."""
         for name in ("port", "metrics_port"):
             _check(0 <= getattr(self, name) <= 65_535, name, "0..65535", self)
+        if not self.insecure and not _is_loopback(self.host) and (missing := self._missing()):
+            raise SettingsError(
+                f"host {self.host} can be reached from other machines: give {' and '.join(missing)}, "
+                "or --insecure where the network is trusted"
+            )
+
+    def _missing(self) -> list[str]:
+        """What a port needs that strangers can reach."""
+        missing = [] if self.tls.certificate else ["a TLS certificate and key"]
+        known = self.access.tokens or self.tls.client_ca
+        return missing if known else [*missing, "tokens or a client CA"]
 
 
 def from_environment(
@@ -133,11 +192,27 @@ def from_environment(
 
 
 def _parse(hint: Any, text: str, variable: str) -> Any:
+    if hint is bool:
+        return _parse_bool(text, variable)
     kinds = [k for k in typing.get_args(hint) if k is not types.NoneType] or [hint]
     try:
         return kinds[0](text)
     except ValueError as error:
         raise SettingsError(f"{variable} must be of type {kinds[0].__name__}, got {text!r}") from error
+
+
+def _parse_bool(text: str, variable: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+    if text.lower() not in words:
+        raise SettingsError(f"{variable} must be 1, true, yes, 0, false or no, got {text!r}")
+    return words[text.lower()]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check(holds: bool, name: str, rule: str, settings: object) -> None:

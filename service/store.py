@@ -236,6 +236,6 @@ def connect(url: str) -> Redis:
 
 
 def shown(url: str) -> str:
-    """The URL without user name and password, for messages."""
+    """The URL without user name, password and options, which may hold one, for messages."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -13,6 +13,7 @@ import pytest
 from meta import q_network
 from meta.checkpoint import Manifest, save
 from meta.spec import Spec
+from service.tokens import Keyring
 from tests.meta.worlds_of_numbers import checkpoint_parts
 
 ROOT = Path(__file__).parents[1]
@@ -179,3 +180,20 @@ def test_simulate_gates_a_release(tmp_path: Path, bar: str, code: int, words: st
     assert (code, code == 0) == (done.returncode, verdict["passed"]), done.stdout + done.stderr
     assert words in verdict["says"]
     assert verdict["says"] == done.stdout.strip().splitlines()[-1]
+
+
+def test_a_token_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
+    """What is printed opens the service, what is written does not tell it."""
+    file = tmp_path / "tokens"
+    done = quickstudy("tokens", "create", str(file), "--name", "web", "--tenant", "shop", "--scope", "read")
+    assert done.returncode == 0, done.stderr
+    secret = done.stdout.strip()
+    assert secret not in file.read_text() + done.stderr
+    assert Keyring(file).find(secret).tenant == "shop"
+
+
+def test_a_port_for_strangers_without_protection_is_refused(tmp_path: Path) -> None:
+    """Before anything is started, in one line that says what is missing."""
+    done = quickstudy("serve", "--policy", str(tmp_path), "--host", "0.0.0.0")  # noqa: S104 # refused
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "give a TLS certificate and key and tokens or a client CA, or --insecure" in done.stderr.replace("\n", " ")

@@ -6,7 +6,16 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from service.errors import ExpiredError, MalformedError, OverloadedError, ServiceError, StoreUnavailableError
+from service.errors import (
+    ExpiredError,
+    ForbiddenError,
+    LimitedError,
+    MalformedError,
+    OverloadedError,
+    ServiceError,
+    StoreUnavailableError,
+    UnauthenticatedError,
+)
 from service.interceptors import to_status
 
 
@@ -15,6 +24,9 @@ from service.interceptors import to_status
     [
         (OverloadedError("full"), grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", 500),
         (StoreUnavailableError("away"), grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", 500),
+        (LimitedError("often", 1.2345), grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", 1235),
+        (UnauthenticatedError("who"), grpc.StatusCode.UNAUTHENTICATED, "NOT_AUTHENTICATED", None),
+        (ForbiddenError("no"), grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", None),
         (ExpiredError("late"), grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED", None),
         (MalformedError("bytes"), grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE", None),
     ],

@@ -1,0 +1,27 @@
+"""Scopes: what a token may do, and which of them each method of the contract asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """A permission; none of them implies another."""
+
+    READ = "read"
+    """Ask: slates, and what is kept of a user."""
+    WRITE = "write"
+    """Tell: events, attributes, erasures of the tenant's own users."""
+    ADMIN = "admin"
+    """Change what all tenants share."""
+
+
+SCOPES: Mapping[str, Scope] = {
+    "Recommend": Scope.READ,
+    "GetUser": Scope.READ,
+    "RecordEvents": Scope.WRITE,
+    "UpsertUsers": Scope.WRITE,
+    "DeleteUser": Scope.WRITE,
+}
+"""By name of the method. One that is missing here is refused to everybody as soon as tokens are asked for."""
