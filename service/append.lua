@@ -1,6 +1,7 @@
 -- Appends events to one history; the layout is described in history.py.
--- KEYS: the history; the attributes, which live as long. ARGV: events kept, seconds to live, records of 28 bytes joined.
--- Returns {one digit an event: 1 added, 2 duplicate, 3 too old; number of events kept; header}.
+-- KEYS: the history; the attributes, which live as long.
+-- ARGV: events kept, seconds to live, records of 28 bytes joined, 1 where the whole history is wanted.
+-- Returns {one digit an event: 1 added, 2 duplicate, 3 too old; number of events kept; header, or the whole history}.
 local SIZE = 28
 local cap, ttl, incoming = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local value = redis.call('GET', KEYS[1]) or ''
@@ -42,7 +43,8 @@ for at = 1, #incoming - SIZE + 1, SIZE do
 end
 local header = struct.pack('<I4I4', mixed, total)
 if changed then
-  redis.call('SET', KEYS[1], header .. table.concat(records), 'EX', ttl)
+  value = header .. table.concat(records)
+  redis.call('SET', KEYS[1], value, 'EX', ttl)
   redis.call('EXPIRE', KEYS[2], ttl)
 end
-return {table.concat(statuses), #records, header}
+return {table.concat(statuses), #records, ARGV[4] == '1' and value or header}

@@ -32,8 +32,20 @@ class MalformedError(ServiceError):
     """The bytes of the request are not a message of the contract."""
 
 
+STORE_AWAY, STORE_SLOW = "the store is away", "the store is too slow"
+
+
 class StoreUnavailableError(ServiceError):
-    """The store did not answer, refused, or was too slow."""
+    """The store did not answer, refused, or was too slow.
+
+    Args:
+        problem: what happened.
+        reason: which of the two that is to a user who is recommended to without it.
+    """
+
+    def __init__(self, problem: str, reason: str = STORE_AWAY) -> None:
+        super().__init__(problem)
+        self.reason = reason
 
     retry_s = RETRY_S
 

@@ -8,6 +8,7 @@ SECONDS = (
     *(0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.007_5),
     *(0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
+AGES = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0)
 USERS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -46,6 +47,14 @@ class Metrics:
         )
         self.store_seconds = histogram("store_seconds", "Round trip to the store.", SECONDS, "operation")
         self.store_errors = counter("store_errors_total", "Failed round trips to the store.", "operation")
+        self.store_openings = counter("store_breaker_openings_total", "How often the store was found silent or away.")
+        self.store_down = Gauge(
+            "quickstudy_store_down_seconds", "Since the store stopped answering; 0: it answers.", registry=registry
+        )
+        self.recent_users = Gauge(
+            "quickstudy_recent_users", "Users remembered for when the store is away.", registry=registry
+        )
+        self.staleness = histogram("staleness_seconds", "Age of what stale slates were ranked by.", AGES)
         self.written = counter("background_writes_total", "Decisions and copies written after the reply.", "kind")
         self.lost = counter("background_lost_total", "Decisions and copies given up.", "kind")
         self.policy = Gauge(

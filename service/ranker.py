@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -26,8 +27,18 @@ from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
 
-STORE_AWAY = "the store is away"
 UNKNOWN_CANDIDATES = "no candidate is in the catalogue"
+BROKEN = "ranking failed"
+READ_SHARE = 0.5
+"""Share of a caller's remaining time that a read may take; the rest is for ranking and the way back."""
+_NOW: list[float | None] = [0.0]
+_NAMES = {
+    pb.SOURCE_ADAPTED: "adapted",
+    pb.SOURCE_STALE: "stale",
+    pb.SOURCE_PRIOR: "prior",
+    pb.SOURCE_BASELINE: "baseline",
+}
+_LOG = logging.getLogger("quickstudy")
 
 
 @dataclass(slots=True, eq=False)
@@ -81,35 +92,46 @@ class Ranker:
         """Answers every job of a batch."""
         self._metrics.queue_seconds.observe(perf_counter() - min(job.arrived for job in jobs))
         self._metrics.batch_users.observe(len(jobs))
-        away = False
+        away, ages = "", _NOW * len(jobs)
+        keys = [_user_key(job) for job in jobs]
         try:
-            keys = [_user_key(job) for job in jobs]
-            kept = await self._store.read(keys, attributes=self._policy.spec.attributes > 0)
-        except StoreUnavailableError:
-            away = True
-            kept = Kept.nothing(len(jobs))
+            kept = await self._store.read(
+                keys, attributes=self._policy.spec.attributes > 0, within_s=READ_SHARE * _time_left(jobs)
+            )
+        except StoreUnavailableError as error:
+            away = error.reason
+            kept, ages = self._store.recall(keys)
         started = perf_counter()
-        self._compute(jobs, kept, away)
+        self._compute(jobs, kept, ages, away)
         self._metrics.rank_seconds.observe(perf_counter() - started)
 
-    def _compute(self, jobs: list[RecommendJob], kept: Kept, away: bool) -> None:
-        """Answers jobs whose state is read; should one break the computation, each is answered alone."""
+    def _compute(self, jobs: list[RecommendJob], kept: Kept, ages: list[float | None], why: str) -> None:
+        """Answers jobs by what is kept, as it was known `ages` ago and `why`; should one break it, each alone.
+
+        Who breaks it alone is answered as if nothing were known, and if even that breaks, in the caller's order.
+        """
         try:
             requests = [job.request.request for job in jobs]
             context = self._contexts.of(requests, kept.attributes, time.time_ns() // 1_000_000)
             users = self._personaliser.users(kept, context)
-            if away:
-                users.reason = [STORE_AWAY] * len(jobs)
+            if why:
+                users.without_store(ages, why)
             logged = self._answer(jobs, users)
         except Exception as error:
             if len(jobs) > 1:
                 for i, job in enumerate(jobs):
-                    self._compute([job], Kept(*(each[i : i + 1] for each in kept)), away)
+                    self._compute([job], Kept(*(each[i : i + 1] for each in kept)), ages[i : i + 1], why)
             elif not jobs[0].reply.done():
-                jobs[0].reply.set_exception(error)
+                _LOG.exception("a recommendation failed")
+                if why != BROKEN:
+                    self._compute(jobs, Kept.nothing(1), [None], BROKEN)
+                else:
+                    self._give_order_back(jobs[0], error)
             return
         keys = [_user_key(job) for job in jobs]
-        self._writer.put(self._personaliser.to_keep(keys, kept, users), logged)
+        fresh = self._personaliser.to_keep(keys, kept, users)
+        self._store.made(fresh)
+        self._writer.put(fresh, logged)
 
     def _answer(self, jobs: list[RecommendJob], users: Users) -> list[decisions.Logged]:
         """Ranks both kinds of requests of each tenant, sets every reply, and returns the decisions to log."""
@@ -120,8 +142,8 @@ class Ranker:
         logged: list[decisions.Logged] = []
         for (tenant, some_given), part in parts.items():
             logged += self._answer_part([jobs[i] for i in part], part, users, some_given, tenant)
-        for reason, n in Counter(users.reason).items():
-            self._metrics.served.labels("prior" if reason else "adapted", reason).inc(n)
+        for (source, reason), n in Counter(zip(users.source, users.reason, strict=True)).items():
+            self._metrics.served.labels(_NAMES[source], reason).inc(n)
         return logged
 
     def _answer_part(
@@ -174,7 +196,7 @@ class Ranker:
                 self._metrics.unknown_items.labels("Recommend").inc(len(unknown[b]))
                 rest.unknown_ids.extend(unknown[b])
                 if not items[b]:
-                    users.reason[i] = UNKNOWN_CANDIDATES
+                    users.source[i], users.reason[i] = pb.SOURCE_BASELINE, UNKNOWN_CANDIDATES
                     rest.items.extend(_in_order(query, unknown[b]))
             self._describe(rest.adaptation, users, i)
             reply = rest.SerializeToString() + items[b]
@@ -182,26 +204,52 @@ class Ranker:
             logged.append(decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply)))
         return logged
 
+    def _give_order_back(self, job: RecommendJob, error: Exception) -> None:
+        """The last resort: the caller's order where there is one."""
+        query = job.request
+        if not query.request.candidate_ids:
+            job.reply.set_exception(error)
+            return
+        reply = pb.RecommendResponse(
+            decision_id=query.decision_id,
+            seed=query.seed,
+            items=_in_order(query, query.request.candidate_ids),
+            adaptation=pb.Adaptation(
+                policy_version=self._policy.version, adapter=self._adapter, source=pb.SOURCE_BASELINE, reason=BROKEN
+            ),
+        ).SerializeToString()
+        job.reply.set_result(reply)
+        self._metrics.served.labels(_NAMES[pb.SOURCE_BASELINE], BROKEN).inc()
+        now_ms = time.time_ns() // 1_000_000
+        self._writer.put([], [decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply))])
+
     def _describe(self, out: pb.Adaptation, users: Users, i: int) -> None:
         """Says what the user's copy was made from."""
         out.policy_version = self._policy.version
         out.adapter = self._adapter
         out.watermark = int(users.state.watermark[i])
-        if reason := users.reason[i]:
-            out.source, out.reason = pb.SOURCE_PRIOR, reason
+        out.source, out.reason = users.source[i], users.reason[i]
+        if out.source not in (pb.SOURCE_ADAPTED, pb.SOURCE_STALE):
             return
         copy = users.adapted
-        out.source = pb.SOURCE_ADAPTED
+        if out.source == pb.SOURCE_STALE:
+            out.staleness = users.age[i] or 0.0
+            self._metrics.staleness.observe(out.staleness)
         out.events_used = int(copy.events_used[i])
         out.loss_before, out.loss_after = float(copy.loss_before[i]), float(copy.loss_after[i])
+
+
+def _time_left(jobs: list[RecommendJob]) -> float:
+    """Seconds until the first caller of a batch gives up."""
+    return min(job.deadline for job in jobs) - perf_counter()
 
 
 def _user_key(job: RecommendJob) -> UserKey:
     return user_key(job.request.tenant, job.request.request.user_id)
 
 
-def _in_order(query: Query, unknown: list[str]) -> list[pb.RankedItem]:
-    """The caller's own order, where nothing is known of any candidate."""
+def _in_order(query: Query, ids: Iterable[str]) -> list[pb.RankedItem]:
+    """A slate of the first candidates, each once, in the caller's own order."""
     barred = set(query.request.excluded_ids)
-    shown = [item_id for item_id in unknown if item_id not in barred][: query.slate_size]
+    shown = [item_id for item_id in dict.fromkeys(ids) if item_id not in barred][: query.slate_size]
     return [pb.RankedItem(item_id=item_id, propensity=1.0) for item_id in shown]

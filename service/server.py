@@ -158,6 +158,8 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         copy_ttl_s=kept.copy_ttl_s,
         read_timeout_s=kept.read_timeout_s,
         write_timeout_s=kept.write_timeout_s,
+        recent_bytes=kept.recent_bytes,
+        recent_s=kept.recent_s,
     )
     stack.push_async_callback(store.close)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from service.errors import StoreUnavailableError
+from service.breaker import Breaker
+from service.errors import STORE_SLOW, StoreUnavailableError
 from service.metrics import Metrics
+from service.recent import Recent
 from service.tenants import UserKey
 
 _SCRIPTS = {
@@ -33,6 +36,8 @@ PIECE = 1_000
 """Counts read at a time."""
 CONNECTIONS = 16
 """Most connections to the store; one event loop fills no more, and further calls wait for a free one."""
+GRACE_S = 0.005
+"""Seconds that a late answer still gets once its time is over: it may have come while the loop computed a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,7 @@ class Kept(NamedTuple):
         return cls([None] * users, [None] * users, [None] * users)
 
 
-@dataclass(frozen=True, slots=True)
-class FreshCopy:
+class FreshCopy(NamedTuple):
     """A copy to be kept: whose, made from which state of the history (its 8-byte header), and the stored bytes."""
 
     user: UserKey
@@ -75,6 +79,8 @@ class Store:
         cap: events kept of each user.
         history_ttl_s, copy_ttl_s: seconds to live.
         read_timeout_s, write_timeout_s: longest wait, seconds.
+        recent_bytes: what is remembered in this process of users read lately, for when the store is away.
+        recent_s: seconds for which that may be used.
     """
 
     def __init__(
@@ -86,8 +92,10 @@ class Store:
         cap: int = 64,
         history_ttl_s: int = 90 * 86_400,
         copy_ttl_s: int = 3_600,
-        read_timeout_s: float = 0.25,
+        read_timeout_s: float = 0.025,
         write_timeout_s: float = 2.0,
+        recent_bytes: int = 32 * 2**20,
+        recent_s: float = 3_600.0,
     ) -> None:
         self._redis = redis
         self._metrics = metrics
@@ -97,6 +105,10 @@ class Store:
         self._copy_ttl = copy_ttl_s
         self._read_timeout = read_timeout_s
         self._write_timeout = write_timeout_s
+        self._recent = Recent(recent_bytes, recent_s)
+        self._breaker = Breaker(self._ping, metrics.store_openings.inc)
+        metrics.store_down.set_function(self._breaker.open_for)
+        metrics.recent_users.set_function(lambda: len(self._recent))
 
     def keys(self, user: UserKey) -> tuple[str, str, str]:
         """The keys of a user's history, copy and attributes."""
@@ -109,26 +121,56 @@ class Store:
             for text in _SCRIPTS.values():
                 await self._redis.script_load(text)
 
-    async def read(self, users: Sequence[UserKey], *, attributes: bool = True) -> Kept:
-        """What is kept of users, in one round trip; without `attributes` those are not asked for."""
+    async def read(self, users: Sequence[UserKey], *, attributes: bool = True, within_s: float = math.inf) -> Kept:
+        """What is kept of users, in one round trip of at most so many seconds; it is remembered for `recall`.
+
+        Without `attributes` those are not asked for.
+        """
         width = 3 if attributes else 2
         keys = [key for user in users for key in self.keys(user)[:width]]
-        async with self._watched("read", self._read_timeout):
+        asked = self._recent.now()
+        async with self._watched("read", min(self._read_timeout, within_s)):
             values = await self._command("MGET", *keys)
-        return Kept(values[0::width], values[1::width], values[2::width] if attributes else [None] * len(users))
+        told = values[2::width] if attributes else [None] * len(users)
+        kept = Kept(values[0::width], values[1::width], told)
+        self._recent.read(asked, zip(users, *kept, strict=True))
+        return kept
+
+    def recall(self, users: Sequence[UserKey]) -> tuple[Kept, list[float | None]]:
+        """What the store told of users last, for when it cannot be read; and the age of that, seconds.
+
+        The age is None where nothing is remembered.
+        """
+        kept, ages = Kept.nothing(len(users)), list[float | None]([None] * len(users))
+        now = self._recent.now()
+        for i, user in enumerate(users):
+            if (found := self._recent.recall(user)) is not None:
+                kept.histories[i], kept.copies[i], kept.attributes[i], told = found
+                ages[i] = now - told
+        return kept, ages
+
+    def made(self, copies: Sequence[FreshCopy]) -> None:
+        """Remembers new copies at once; `save` keeps them."""
+        for user, header, value in copies:
+            self._recent.made(user, header, value)
 
     async def append(self, events: Mapping[UserKey, bytes]) -> dict[UserKey, Appended]:
         """Adds packed events, each user's in one atomic step; users are independent of each other.
 
         After a failure some users may have been written; appending again is harmless.
         """
-        calls = [("append", self.keys(u)[::2], (self._cap, self._ttl, packed)) for u, packed in events.items()]
+        calls = [
+            ("append", self.keys(user)[::2], (self._cap, self._ttl, packed, int(user in self._recent)))
+            for user, packed in events.items()
+        ]
         async with self._watched("append", self._write_timeout):
             replies = await self._run(calls)
-        return {
-            user: Appended(results.decode(), length, int.from_bytes(header, "little"))
-            for user, (results, length, header) in zip(events, replies, strict=True)
-        }
+        appended = {}
+        for user, (results, length, value) in zip(events, replies, strict=True):
+            appended[user] = Appended(results.decode(), length, int.from_bytes(value[:8], "little"))
+            if len(value) > 8:
+                self._recent.wrote(user, history=value)
+        return appended
 
     async def describe(self, users: Mapping[UserKey, bytes]) -> None:
         """Keeps packed attributes of users in the place of what was kept; empty ones are removed."""
@@ -143,11 +185,16 @@ class Store:
                 else:
                     pipeline.unlink(key)
             await pipeline.execute()
+        for user, packed in users.items():
+            self._recent.wrote(user, attributes=packed)
 
     async def erase(self, user: UserKey) -> bool:
         """Removes all that is kept of a user at once; false where there was nothing."""
+        self._recent.forget(user)
         async with self._watched("erase", self._write_timeout):
-            return bool(await self._command("UNLINK", *self.keys(user)))
+            existed = bool(await self._command("UNLINK", *self.keys(user)))
+        self._recent.forget(user)  # a read may have come between
+        return existed
 
     async def count(self, added: Mapping[str, tuple[int, Mapping[bytes, float]]]) -> None:
         """Adds to counts of items, once or, after a failure, perhaps: under a key, seconds to live and what to add."""
@@ -181,7 +228,13 @@ class Store:
 
     async def close(self) -> None:
         """Closes the connections."""
+        await self._breaker.close()
         await self._redis.aclose()
+
+    async def _ping(self) -> None:
+        """The probe of the breaker: an answer as quick as a read has to be."""
+        async with self._watched("ping", self._read_timeout, probe=True):
+            await self._command("PING")
 
     async def _run(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
         """Runs scripts in one round trip; a store that lost them (a restart) is given them again, once."""
@@ -206,17 +259,34 @@ class Store:
         return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # redis types it nowhere
 
     @asynccontextmanager
-    async def _watched(self, operation: str, timeout_s: float) -> AsyncIterator[None]:
+    async def _watched(self, operation: str, timeout_s: float, *, probe: bool = False) -> AsyncIterator[None]:
+        """Bounds a round trip, measures it and tells the breaker; a call that only a probe may make is refused."""
+        if self._breaker.open and not probe:
+            self._metrics.store_errors.labels(operation).inc()
+            raise StoreUnavailableError(f"the store is away: it has not answered for {self._breaker.open_for():.1f} s")
+        loop = asyncio.get_running_loop()
         started = perf_counter()
         try:
-            async with asyncio.timeout(timeout_s):
-                yield
+            async with asyncio.timeout(None) as limit:
+                alarm = loop.call_later(timeout_s, lambda: limit.reschedule(loop.time() + GRACE_S))
+                try:
+                    yield
+                finally:
+                    alarm.cancel()
         except TimeoutError as error:
             self._metrics.store_errors.labels(operation).inc()
-            raise StoreUnavailableError(f"the store did not answer within {timeout_s:g} s") from error
+            if timeout_s >= self._read_timeout:  # a caller in a hurry proves nothing
+                self._breaker.failed(started)
+            raise StoreUnavailableError(f"the store did not answer within {timeout_s:g} s", STORE_SLOW) from error
+        except ResponseError as error:
+            self._metrics.store_errors.labels(operation).inc()
+            self._breaker.succeeded()
+            raise StoreUnavailableError(f"the store refuses ({type(error).__name__}: {error})") from error
         except (RedisError, OSError) as error:
             self._metrics.store_errors.labels(operation).inc()
-            raise StoreUnavailableError(f"the store is away or refuses ({type(error).__name__})") from error
+            self._breaker.failed(started)
+            raise StoreUnavailableError(f"the store is away ({type(error).__name__})") from error
+        self._breaker.succeeded()
         self._metrics.store_seconds.labels(operation).observe(perf_counter() - started)
 
 

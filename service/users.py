@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from meta.policy import Policy
 from meta.types import Adaptation, Context, Events, FloatArray, IntArray
+from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import copies, history
 from service.metrics import Metrics
 from service.store import FreshCopy, Kept
@@ -35,15 +36,28 @@ class Users:
         state: their decoded histories.
         context: what is known of their requests beside those.
         adapted: their copies of the policy, the prior where there is a reason.
-        reason: why the copy is the prior, "" where it is adapted.
+        source: which knowledge that is, a pb.Source.
+        reason: why it is not the copy as adapted to the history as it is now, "" where it is.
         fresh: int, the users whose copy is new and should be kept.
+        age: seconds since the store told of each user, None where nothing is remembered; empty: the store was read.
     """
 
     state: history.Histories
     context: Context
     adapted: Adaptation
+    source: list[pb.Source]
     reason: list[str]
     fresh: IntArray
+    age: Sequence[float | None] = ()
+
+    def without_store(self, ages: Sequence[float | None], why: str) -> None:
+        """Says what the copies are while the store cannot be asked: remembered ones, or the prior."""
+        self.age = ages
+        for i, age in enumerate(ages):
+            if age is None:
+                self.source[i], self.reason[i] = pb.SOURCE_PRIOR, why
+            elif self.source[i] == pb.SOURCE_ADAPTED:
+                self.source[i], self.reason[i] = pb.SOURCE_STALE, why
 
 
 class Personaliser:
@@ -73,10 +87,11 @@ class Personaliser:
         if context.attributes.any():
             prior = self._policy.prior(len(values), context.attributes)
             adapted = replace(adapted, copy=np.where(adapted.accepted[:, None], adapted.copy, prior))
-        reason = [""] * len(values)
+        source, reason = [pb.SOURCE_ADAPTED] * len(values), [""] * len(values)
         for i in np.flatnonzero(~known | ~adapted.accepted).tolist():
-            reason[i] = FAILED if i in failed else _why_prior(state, known, i)
-        return Users(state, context, adapted, reason, np.setdiff1d(stale, failed) if failed.size else stale)
+            source[i], reason[i] = pb.SOURCE_PRIOR, FAILED if i in failed else _why_prior(state, known, i)
+        fresh = np.setdiff1d(stale, failed) if failed.size else stale
+        return Users(state, context, adapted, source, reason, fresh)
 
     def to_keep(self, keys: Sequence[UserKey], kept: Kept, users: Users) -> list[FreshCopy]:
         """The new copies of a batch as the store keeps them."""

@@ -85,7 +85,11 @@ def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
     Raises:
         RuntimeError: it ended instead; the text is what it wrote.
     """
-    given = {"POLICY": str(policy), "DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0", **environment}
+    given = {"POLICY": str(policy), "DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0"}
+    given["STORE_READ_TIMEOUT_S"] = (
+        "1"  # a store without its share of a crowded machine is not what most tests are about
+    )
+    given |= environment
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "service.log"
     with log.open("w") as stderr:

@@ -125,7 +125,7 @@ async def test_unknown_candidates_are_named(client: Client) -> None:
     none = await client.recommend("unknown", ["z", "y", "x"], slate_size=2)
     assert (sorted(order(some)), list(some.unknown_ids)) == (["i1", "i2"], ["x", "y"])
     assert (order(none), list(none.unknown_ids)) == (["z", "y"], ["z", "y", "x"])
-    assert (none.adaptation.source, none.adaptation.reason) == (pb.SOURCE_PRIOR, "no candidate is in the catalogue")
+    assert (none.adaptation.source, none.adaptation.reason) == (pb.SOURCE_BASELINE, "no candidate is in the catalogue")
 
 
 async def test_events_of_unknown_items_are_kept(client: Client) -> None:

@@ -21,6 +21,8 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_UNSPECIFIED: _ClassVar[Source]
     SOURCE_ADAPTED: _ClassVar[Source]
     SOURCE_PRIOR: _ClassVar[Source]
+    SOURCE_STALE: _ClassVar[Source]
+    SOURCE_BASELINE: _ClassVar[Source]
 
 class EventResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -35,6 +37,8 @@ MODE_EXPLORE: Mode
 SOURCE_UNSPECIFIED: Source
 SOURCE_ADAPTED: Source
 SOURCE_PRIOR: Source
+SOURCE_STALE: Source
+SOURCE_BASELINE: Source
 EVENT_RESULT_UNSPECIFIED: EventResult
 EVENT_RESULT_ADDED: EventResult
 EVENT_RESULT_DUPLICATE: EventResult
@@ -114,7 +118,7 @@ class RankedItem(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., q_value: _Optional[float] = ..., propensity: _Optional[float] = ...) -> None: ...
 
 class Adaptation(_message.Message):
-    __slots__ = ("policy_version", "adapter", "source", "reason", "events_used", "watermark", "loss_before", "loss_after")
+    __slots__ = ("policy_version", "adapter", "source", "reason", "events_used", "watermark", "loss_before", "loss_after", "staleness")
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +127,7 @@ class Adaptation(_message.Message):
     WATERMARK_FIELD_NUMBER: _ClassVar[int]
     LOSS_BEFORE_FIELD_NUMBER: _ClassVar[int]
     LOSS_AFTER_FIELD_NUMBER: _ClassVar[int]
+    STALENESS_FIELD_NUMBER: _ClassVar[int]
     policy_version: str
     adapter: str
     source: Source
@@ -131,7 +136,8 @@ class Adaptation(_message.Message):
     watermark: int
     loss_before: float
     loss_after: float
-    def __init__(self, policy_version: _Optional[str] = ..., adapter: _Optional[str] = ..., source: _Optional[_Union[Source, str]] = ..., reason: _Optional[str] = ..., events_used: _Optional[int] = ..., watermark: _Optional[int] = ..., loss_before: _Optional[float] = ..., loss_after: _Optional[float] = ...) -> None: ...
+    staleness: float
+    def __init__(self, policy_version: _Optional[str] = ..., adapter: _Optional[str] = ..., source: _Optional[_Union[Source, str]] = ..., reason: _Optional[str] = ..., events_used: _Optional[int] = ..., watermark: _Optional[int] = ..., loss_before: _Optional[float] = ..., loss_after: _Optional[float] = ..., staleness: _Optional[float] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("event_id", "user_id", "item_id", "reward", "time", "decision_id", "position")

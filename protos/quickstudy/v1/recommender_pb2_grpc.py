@@ -69,7 +69,8 @@ class RecommenderServicer:
     def Recommend(self, request, context):
         """Ranks items for one user by the policy as adapted to that user's last events.
 
-        An unknown user is a cold start, not an error. The call is answered while the store is away (source PRIOR).
+        An unknown user is a cold start, not an error. The call is answered while the store is away, from what is
+        remembered of the user (source STALE), else from the prior (PRIOR); the last resort is the caller's order (BASELINE).
         INVALID_ARGUMENT for a field out of range, RESOURCE_EXHAUSTED when shedding load, DEADLINE_EXCEEDED when the
         deadline passed while waiting.
         """
