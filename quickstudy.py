@@ -61,6 +61,8 @@ except ModuleNotFoundError:
 
 
 DEFAULT_ADAPTER = "maml"
+LogFiles = tuple[Path | None, Path | None, Path | None]
+"""Interactions, items, or a MovieLens folder."""
 
 token_commands = typer.Typer(help="Tokens that callers of the service show.", no_args_is_help=True)
 app.add_typer(token_commands, name="tokens")
@@ -123,7 +125,10 @@ def train(
             from meta.trainer import worlds
 
             progress = worlds.train(
-                world(env, 64, arguments), out, settings=files.from_json(worlds.Settings, given), **common
+                world(env, 64, arguments, (interactions, items, movielens), "met"),
+                out,
+                settings=files.from_json(worlds.Settings, given),
+                **common,
             )
         else:
             from meta.trainer import logs as log_trainer
@@ -178,7 +183,8 @@ def tune(
             base[files.ADAPTER] = adapter
         objective: tuning.Objective
         if env is not None:
-            objective, figure = tuning.InWorld(world(env, 64, arguments), seed), "reward a step"
+            met = world(env, 64, arguments, (interactions, items, movielens), "met")
+            objective, figure = tuning.InWorld(met, seed), "reward a step"
         else:
             log, catalogue = read_log(interactions, items, users, movielens)
             objective, figure = tuning.OnLog(log, catalogue, seed), "NDCG@10 of validation users"
@@ -230,6 +236,9 @@ def simulate(
     ] = None,
     env: Annotated[str, typer.Option(help="A simulated world, such as drifting_taste.")] = "interest_exploration",
     arguments: Arguments = None,
+    interactions: Interactions = None,
+    items: Items = None,
+    movielens: MovieLens = None,
     users: Annotated[int, typer.Option(help="New users of each seed.", min=2)] = 1000,
     seed: Seed = 1,
     seeds: Annotated[int, typer.Option(help="Seeds of users, from --seed on.", min=1)] = 1,
@@ -250,7 +259,8 @@ def simulate(
 
         if not policy and target is None:
             raise InputError("give --policy, or the --target of a running service, or both")
-        met, bars, drawn = world(env, users, arguments), Bars(at_least, recovery), list(range(seed, seed + seeds))
+        met, bars = world(env, users, arguments, (interactions, items, movielens), "held_out"), Bars(at_least, recovery)
+        drawn = list(range(seed, seed + seeds))
         with nullcontext() if target is None else crowd(target) as service:
             found = trial.hold(met, policy or (), service, drawn, bars, typer.echo)
         show_table(f"{env}, {users * seeds} users, reward by step", found.printable())
@@ -332,14 +342,21 @@ def version() -> None:
     typer.echo(installed("quickstudy"))
 
 
-def world(name: str, users: int, arguments: list[str] | None = None) -> Any:
-    """A simulated world by name, with some constants of other values."""
+def world(
+    name: str, users: int, arguments: list[str] | None = None, log: LogFiles = (None, None, None), part: str = "all"
+) -> Any:
+    """A simulated world by name, with some constants of other values; `fitted` of a log, by default of its users."""
     from simulators import WORLDS
     from simulators.arguments import made
+    from simulators.fitted import Fitted
 
+    if name == Fitted.name:
+        return fitted(users, arguments or [], log, part)
     if name not in WORLDS:
         tasks = f" (to train also {', '.join(task_families())})"
-        raise InputError(f"env must be one of {', '.join(WORLDS)}{tasks}, got {name!r}")
+        raise InputError(f"env must be one of {', '.join(WORLDS)}, {Fitted.name}{tasks}, got {name!r}")
+    if any(log):
+        raise InputError(f"--interactions, --items and --movielens go with --env {Fitted.name}, got --env {name}")
     return made(WORLDS[name], users, arguments or ())
 
 
@@ -350,6 +367,27 @@ def crowd(target: str) -> Crowd:
     from service.crowd import Crowd
 
     return Crowd(target, f"simulated-{uuid4().hex}")
+
+
+def fitted(users: int, arguments: list[str], log: LogFiles, part: str) -> Any:
+    """The world of a log, whose users are of this part where the arguments do not name another."""
+    from simulators.arguments import named, parsed
+    from simulators.factors import fit
+    from simulators.fitted import Fitted
+
+    if not any(log):
+        raise InputError(f"--env {Fitted.name} needs a log: give --interactions and --items, or --movielens")
+    how, constants = parsed(arguments, fit, Fitted)
+    interactions, items, movielens = log
+    population = fit(*read_log(interactions, items, None, movielens), **how)
+    typer.echo(
+        f"{len(population):,} users who like, {len(population.rows):,} items; likes held out are foretold "
+        f"{population.gain:.2f} nats better than from popularity alone"
+    )
+    constants = {"part": part} | constants
+    built = Fitted(users, population=population, **constants)
+    built.name = named(built.name, how | constants)
+    return built
 
 
 def task_families() -> Mapping[str, Any]:

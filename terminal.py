@@ -22,7 +22,9 @@ Interactions = Annotated[Path | None, typer.Option(help="Events: user_id,item_id
 Items = Annotated[Path | None, typer.Option(help="Items: item_id and any columns; CSV or Parquet.")]
 Users = Annotated[Path | None, typer.Option(help="Users: user_id and any columns; CSV or Parquet.")]
 MovieLens = Annotated[Path | None, typer.Option(help="A MovieLens folder instead; reward 1 for a rating of 4 or more.")]
-Env = Annotated[str | None, typer.Option(help="Simulated users (drifting_taste, ...) or tasks (cartpole, grid).")]
+Env = Annotated[
+    str | None, typer.Option(help="Simulated users (drifting_taste, ..., fitted) or tasks (cartpole, grid).")
+]
 Arguments = Annotated[
     list[str] | None, typer.Option("--argument", help="A constant of --env, name=value; may be given many times.")
 ]

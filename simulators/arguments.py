@@ -35,15 +35,21 @@ def made(world: Callable[..., World], users: int, given: Sequence[str] = (), **a
     Raises:
         InputError: a name is unknown or given twice, or a value is of another kind or impossible.
     """
-    values = parsed(world, given)
+    (values,) = parsed(given, world)
     built = world(users, **arguments, **values)
-    built.name = " ".join([built.name, *(f"{name}={_text(value)}" for name, value in sorted(values.items()))])
+    built.name = named(built.name, values)
     return built
 
 
-def parsed(world: Callable[..., Any], given: Sequence[str]) -> dict[str, Any]:
-    """Values by name; see `made`."""
-    known, values = constants(world), dict[str, Any]()
+def named(name: str, values: Mapping[str, Any]) -> str:
+    """The name of a world with these constants."""
+    return " ".join([name, *(f"{constant}={_text(value)}" for constant, value in sorted(values.items()))])
+
+
+def parsed(given: Sequence[str], *makers: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Values by name for each maker of what is to be made, in this order; see `made`."""
+    kinds = [constants(maker) for maker in makers]
+    known, values = {name: kind for each in kinds for name, kind in each.items()}, dict[str, Any]()
     for text in given:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
@@ -53,7 +59,7 @@ def parsed(world: Callable[..., Any], given: Sequence[str]) -> dict[str, Any]:
         if name in values:
             raise InputError(f"argument {name} must be given once, got {text!r} beside {_text(values[name])}")
         values[name] = _read(name, known[name], value)
-    return values
+    return [{name: value for name, value in values.items() if name in each} for each in kinds]
 
 
 def constants(world: Callable[..., Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         catalogue: all items.
         rng: of what belongs to the world and not to its users.
         patience: steps in a row without a choice after which a user leaves for good; None: nobody leaves.
+        offered: distinct rows of the catalogue that may be on offer; None: all.
 
     Raises:
         InputError: an argument is out of its range.
@@ -63,18 +64,19 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         catalogue: Catalogue,
         rng: np.random.Generator,
         patience: int | None = None,
+        offered: IntArray | None = None,
     ) -> None:
         counts(users=users, steps=steps, **({} if patience is None else {"patience": patience}))
-        if not 1 <= slate_size <= candidates <= len(catalogue):
-            raise InputError(
-                f"1 <= slate_size <= candidates <= num_items, got {slate_size}, {candidates}, {len(catalogue)}"
-            )
+        items = len(catalogue) if offered is None else len(offered)
+        if not 1 <= slate_size <= candidates <= items:
+            raise InputError(f"1 <= slate_size <= candidates <= num_items, got {slate_size}, {candidates}, {items}")
         self.num_envs, self.steps, self.candidates, self.slate_size = users, steps, candidates, slate_size
         self.single_action_space = spaces.MultiDiscrete([candidates] * slate_size)
         self.action_space = spaces.MultiDiscrete(np.full((users, slate_size), candidates))
         self.single_observation_space = spaces.Dict({"candidates": _rows((candidates,), len(catalogue))})
         self.observation_space = spaces.Dict({"candidates": _rows((users, candidates), len(catalogue))})
-        self._catalogue, self._offers = catalogue, Offers(len(catalogue), candidates, rng)
+        self._catalogue, self._offers = catalogue, Offers(items, candidates, rng)
+        self._offered = None if offered is None else offered.astype(np.int32)
         self._offer: IntArray = np.zeros((users, candidates), np.int32)
         self._step = steps
         self._patience = patience
@@ -140,7 +142,8 @@ class Slates(VectorEnv[Observation, IntArray, Any]):
         return self._waited >= self._patience
 
     def _observe(self) -> Observation:
-        self._offer = self._offers.draw(self.num_envs, self.np_random)
+        drawn = self._offers.draw(self.num_envs, self.np_random)
+        self._offer = drawn if self._offered is None else self._offered[drawn]
         return {"candidates": self._offer}
 
 

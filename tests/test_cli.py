@@ -118,6 +118,18 @@ def test_an_impossible_constant_of_a_world_is_named(tmp_path: Path, command: str
     assert not (tmp_path / "p").exists()
 
 
+def test_a_fitted_world_needs_a_log_and_no_other_takes_one(tmp_path: Path) -> None:
+    """One line either way."""
+    done = quickstudy("train", "--env", "fitted", "--out", str(tmp_path / "p"))
+    assert (2, "quickstudy: --env fitted needs a log: give --interactions and --items, or --movielens\n") == (
+        done.returncode,
+        done.stderr,
+    )
+    done = quickstudy("train", "--env", "drifting_taste", "--movielens", str(tmp_path), "--out", str(tmp_path / "p"))
+    assert 2 == done.returncode
+    assert "--movielens go with --env fitted, got --env drifting_taste" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["serve", "simulate"])
 def test_a_missing_policy_says_how_to_make_one(tmp_path: Path, command: str) -> None:
     """One line, exit code 2."""

@@ -1,19 +1,23 @@
 """What every world of users promises, and gymnasium checks."""
 
 import pickle
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from simulators import WORLDS
+from simulators import WORLDS as NAMED
 from simulators.drifting_taste import DriftingTaste
+from simulators.fitted import Fitted
 from simulators.interest_exploration import InterestExploration
 from simulators.offers import Offers
 from simulators.slates import OneUser, Slates
+from tests.simulators import populations
 from tests.simulators.packages import needs
 
+WORLDS = NAMED | {Fitted.name: partial(Fitted, population=populations.population())}
 every_world = pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in WORLDS])
 
 
