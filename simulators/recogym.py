@@ -43,8 +43,9 @@ class RecoGym(foreign.ForeignWorld):
     Both kinds of events are steps, so that a policy's history holds them in order, as `RecordEvents` would bring them.
     A product's page and its advertisement are two items of the catalogue, because viewing and clicking are two
     behaviours. Where an advertisement is due, all of them are on offer and one is shown, a slate of size 1. Where the
-    user looks at a page, that page is all there is on offer, so it is shown and chosen whatever the policy does, and
-    earns nothing. By default users never leave: whether they do does not depend on what is shown.
+    user looks at a page, that page is all there is on offer, so it is shown and chosen whatever the policy does. It
+    earns next to nothing: a history tells choices by their positive rewards. By default users never leave: whether they
+    do does not depend on what is shown.
     Users step in a Python loop: for judging rather than for training.
 
     ## Action Space
@@ -62,9 +63,9 @@ class RecoGym(foreign.ForeignWorld):
     P is `num_products`. Interests are hidden.
 
     ## Rewards
-    1 for a click on an advertisement, else 0. The click rate (CTR) is the reward over the steps in which advertisements
-    were due (`browsing` is false), about three in four of all. `info["choice"]` is 0 for a
-    click and for a page view, else -1.
+    1 for a click on an advertisement, `view_reward` for a page view, else 0. The click rate (CTR) is the sum of clicks
+    over the steps in which advertisements were due (`browsing` is false), about three in four of all.
+    `info["choice"]` is 0 for a click and for a page view, else -1.
 
     ## Starting State
     A new visitor in the shop: the first steps are page views.
@@ -84,6 +85,7 @@ class RecoGym(foreign.ForeignWorld):
     * `prob_organic_to_bandit`, `prob_bandit_to_organic`: chance to leave the shop after a page, and to come back after
       an advertisement (0..1).
     * `prob_leave`: chance to leave for good after a page or an advertisement (0..1); .01 in the package.
+    * `view_reward`: what a page view earns, above 0 to be remembered as a choice (reward).
     * `random_seed`: of the products, as the package draws them.
 
     ## Version History
@@ -106,6 +108,7 @@ class RecoGym(foreign.ForeignWorld):
         prob_organic_to_bandit: float = 0.25,
         prob_bandit_to_organic: float = 0.05,
         prob_leave: float = 0.0,
+        view_reward: float = 1e-6,
         random_seed: int = 42,
     ) -> None:
         counts(num_products=num_products, factors=factors)
@@ -113,7 +116,7 @@ class RecoGym(foreign.ForeignWorld):
         not_negative(
             sigma_omega_initial=sigma_omega_initial, sigma_omega=sigma_omega, sigma_mu_organic=sigma_mu_organic
         )
-        shares(prob_leave=prob_leave)
+        shares(prob_leave=prob_leave, view_reward=view_reward)
         within(0.01, 1.0 - prob_leave, prob_organic_to_bandit=prob_organic_to_bandit)
         within(0.0, 1.0 - prob_leave, prob_bandit_to_organic=prob_bandit_to_organic)
         foreign.seeds(random_seed=random_seed)
@@ -139,6 +142,7 @@ class RecoGym(foreign.ForeignWorld):
         features = np.concatenate([np.eye(2 * num_products), popular[:, None]], 1)
         catalogue = Catalogue.from_features(kinds, features, [*kinds, "popularity"])
         super().__init__(users, steps, num_products, 1, catalogue, np.random.default_rng(random_seed))
+        self.view_reward = view_reward
         self._visitors: list[Any] = []
         self._unseen: list[list[int]] = []
 
@@ -161,8 +165,8 @@ class RecoGym(foreign.ForeignWorld):
         return np.take_along_axis(logit, rows, 1)
 
     def worth(self, rows: IntArray) -> FloatArray:
-        """Hidden from policies: 1 for advertisements, 0 for pages, [B, n]."""
-        return (rows < self.candidates).astype(np.float64)
+        """Hidden from policies: 1 for advertisements, `view_reward` for pages, [B, n]."""
+        return np.where(rows < self.candidates, 1.0, self.view_reward)
 
     def _meet(self, rng: np.random.Generator) -> None:
         seeds = rng.integers(2**32, size=self.num_envs).tolist()
@@ -170,9 +174,9 @@ class RecoGym(foreign.ForeignWorld):
         self._unseen = [_views(visitor.step(None)) for visitor in self._visitors]
 
     def _answer(self, slate: IntArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-        users = zip(self._visitors, self._unseen, slate[:, 0].tolist(), strict=True)
-        choice, reward = np.array([_act(*user) for user in users]).T
-        return choice, reward.astype(np.float64)
+        viewing, users = self.browsing, zip(self._visitors, self._unseen, slate[:, 0].tolist(), strict=True)
+        chosen = np.array([_act(*user) for user in users])
+        return np.where(chosen, 0, -1), chosen * np.where(viewing, self.view_reward, 1.0)
 
     def _leaves(self, choice: IntArray) -> BoolArray:
         gone = np.array([visitor.state == GONE for visitor in self._visitors])
@@ -209,17 +213,16 @@ def _views(told: tuple[Any, ...]) -> list[int]:
     return [int(view["v"]) for view in told[0].sessions()]
 
 
-def _act(visitor: Any, unseen: list[int], shown: int) -> tuple[int, int]:
-    """What one user does: looks at the next page, or clicks on the advertisement or not; choice and reward."""
+def _act(visitor: Any, unseen: list[int], shown: int) -> bool:
+    """What one user does: looks at the next page, or clicks on the advertisement; false where they did not."""
     if unseen:
         unseen.pop(0)
-        return 0, 0
+        return True
     if visitor.state == GONE:
-        return -1, 0
+        return False
     told = visitor.step(shown)
     unseen += _views(told)
-    clicked = int(told[1])
-    return clicked - 1, clicked
+    return bool(told[1])
 
 
 def _popularity(shop: Any, products: int) -> FloatArray:
