@@ -6,6 +6,8 @@ import numpy as np
 
 from simulators.agents.bayes_greedy import BayesGreedy
 from simulators.agents.beta_thompson import BetaThompson, topical
+from simulators.agents.lin_thompson import LinThompson
+from simulators.agents.lin_ucb import LinUCB
 from simulators.agents.oracle import Oracle
 from simulators.agents.planning_oracle import PlanningOracle
 from simulators.agents.port import Agent, JudgedWorld
@@ -22,6 +24,7 @@ def beside(world: JudgedWorld) -> list[Agent]:
         agents.append(Quality())
     if topical(world.catalogue()):
         agents.append(BetaThompson())
+    agents += [LinThompson(), LinUCB()]
     if not isinstance(world, KnownLaw):
         return [*agents, Oracle()]
     agents += [PosteriorThompson(), BayesGreedy()]
