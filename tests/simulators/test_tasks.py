@@ -49,6 +49,21 @@ def test_twin_seeds_give_twin_tasks(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_two_families_do_not_share_randomness(name: str) -> None:
+    """An episode, and where the next one begins, is the same whether or not another family plays meanwhile."""
+    alone, mine, other = (TASKS[name](4) for _ in range(3))
+    for family, seed in ((alone, 5), (mine, 5), (other, 6)):
+        family.reset(seed=seed)
+    actions = np.zeros(4, int)
+    for _ in range(3):
+        expected, found = alone.step(actions), mine.step(actions)
+        other.step(actions)
+        np.testing.assert_array_equal(expected[0], found[0])
+    other.reset_episode()
+    np.testing.assert_array_equal(alone.reset_episode()[0], mine.reset_episode()[0])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_pickled_family_goes_on_as_the_original(name: str) -> None:
     """A copy made in the middle of an episode sees the same, the next episode's beginning included."""
     family = TASKS[name](4)
