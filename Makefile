@@ -24,13 +24,14 @@ demo: $(READY)  ## the main job: learn, serve, let 200 new users click, draw the
 test: $(READY)
 	$(BIN)/python -m pytest
 
-check: $(READY)  ## lint, types, import rules, protos
+check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/python -m protos.generate --check
+	$(BIN)/python .ci/audit.py
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 

@@ -308,4 +308,4 @@ def connect(url: str) -> Redis:
 def shown(url: str) -> str:
     """The URL without user name, password and options, which may hold one, for messages."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
