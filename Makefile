@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Simulators of other people. They ask for gym, tensorflow and more, and need what the extra `simulators` lists.
 FOREIGN := recsim-no-tf==0.2.3 recogym==0.1.3.0
 
-.PHONY: setup demo test check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train \
+.PHONY: setup demo test soak check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train \
 	bench-metastep bench-adapt peers-env protos lock clean
 
 setup: $(READY)
@@ -23,6 +23,9 @@ demo: $(READY)  ## the main job: learn, serve, let 200 new users click, draw the
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+soak: $(READY)  ## faults and load for as long as it takes to judge them; wants a machine of its own
+	$(BIN)/python -m pytest -m soak -s tests/faults
 
 check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 	$(BIN)/ruff check .

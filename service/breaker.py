@@ -22,11 +22,13 @@ class Breaker:
     is reason enough, because a wrong guess costs no more than the time of one probe.
 
     Args:
+        kind: which calls, for the log.
         probe: asks the store for a sign of life; raises StoreUnavailableError without one.
         opened: called whenever it opens.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[None]], opened: Callable[[], None]) -> None:
+    def __init__(self, kind: str, probe: Callable[[], Awaitable[None]], opened: Callable[[], None]) -> None:
+        self._kind = kind
         self._probe = probe
         self._tell = opened
         self._answered = -math.inf
@@ -63,7 +65,7 @@ class Breaker:
 
     async def _heal(self) -> None:
         """Probes at once and then every `PAUSE_S` seconds until the store is back."""
-        _LOG.warning("the store does not answer: recommendations do without it until it does")
+        _LOG.warning("the store does not answer: no %s until it does", self._kind)
         while not self._closing.is_set():
             try:
                 await self._probe()
@@ -73,7 +75,7 @@ class Breaker:
                 except TimeoutError:
                     continue
                 return
-            _LOG.warning("the store answers again after %.1f s", self.open_for())
+            _LOG.warning("the store answers again: %s after %.1f s", self._kind, self.open_for())
             self._opened = math.inf
             self.succeeded()
             return

@@ -50,6 +50,10 @@ class StoreUnavailableError(ServiceError):
     retry_s = RETRY_S
 
 
+class StoreRefusedError(StoreUnavailableError):
+    """The store is there and answers, but not with what was asked for: it is full, say."""
+
+
 class OverloadedError(ServiceError):
     """More requests wait than can be answered in time."""
 

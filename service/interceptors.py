@@ -27,6 +27,7 @@ from service.errors import (
     MalformedError,
     OverloadedError,
     ServiceError,
+    StoreRefusedError,
     StoreUnavailableError,
     UnauthenticatedError,
 )
@@ -42,6 +43,7 @@ _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     InvalidFieldError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "INVALID_FIELD"),
     MalformedError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "MALFORMED_MESSAGE"),
     StoreUnavailableError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    StoreRefusedError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "STORE_REFUSED"),
     OverloadedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED"),
     LimitedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
     UnauthenticatedError: (grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED, "NOT_AUTHENTICATED"),

@@ -47,9 +47,14 @@ class Metrics:
         )
         self.store_seconds = histogram("store_seconds", "Round trip to the store.", SECONDS, "operation")
         self.store_errors = counter("store_errors_total", "Failed round trips to the store.", "operation")
-        self.store_openings = counter("store_breaker_openings_total", "How often the store was found silent or away.")
+        self.store_openings = counter(
+            "store_breaker_openings_total", "How often calls to the store were stopped, as it did not answer.", "calls"
+        )
         self.store_down = Gauge(
-            "quickstudy_store_down_seconds", "Since the store stopped answering; 0: it answers.", registry=registry
+            "quickstudy_store_down_seconds",
+            "Since calls to the store were stopped; 0: they are made.",
+            ("calls",),
+            registry=registry,
         )
         self.recent_users = Gauge(
             "quickstudy_recent_users", "Users remembered for when the store is away.", registry=registry

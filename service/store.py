@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from service.breaker import Breaker
-from service.errors import STORE_SLOW, StoreUnavailableError
+from service.errors import STORE_SLOW, StoreRefusedError, StoreUnavailableError
 from service.metrics import Metrics
 from service.recent import Recent
 from service.tenants import UserKey
@@ -106,8 +106,8 @@ class Store:
         self._read_timeout = read_timeout_s
         self._write_timeout = write_timeout_s
         self._recent = Recent(recent_bytes, recent_s)
-        self._breaker = Breaker(self._ping, metrics.store_openings.inc)
-        metrics.store_down.set_function(self._breaker.open_for)
+        self._reading = read_timeout_s, self._breaker("reads", read_timeout_s, metrics)
+        self._writing = write_timeout_s, self._breaker("writes", write_timeout_s, metrics)
         metrics.recent_users.set_function(lambda: len(self._recent))
 
     def keys(self, user: UserKey) -> tuple[str, str, str]:
@@ -228,13 +228,20 @@ class Store:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._breaker.close()
+        for _, breaker in (self._reading, self._writing):
+            await breaker.close()
         await self._redis.aclose()
 
-    async def _ping(self) -> None:
-        """The probe of the breaker: an answer as quick as a read has to be."""
-        async with self._watched("ping", self._read_timeout, probe=True):
-            await self._command("PING")
+    def _breaker(self, kind: str, patience_s: float, metrics: Metrics) -> Breaker:
+        """A breaker that is closed by a store that answers within so many seconds."""
+
+        async def probe() -> None:
+            async with self._bounded("ping", patience_s):
+                await self._command("PING")
+
+        breaker = Breaker(kind, probe, metrics.store_openings.labels(kind).inc)
+        metrics.store_down.labels(kind).set_function(breaker.open_for)
+        return breaker
 
     async def _run(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
         """Runs scripts in one round trip; a store that lost them (a restart) is given them again, once."""
@@ -259,11 +266,28 @@ class Store:
         return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # redis types it nowhere
 
     @asynccontextmanager
-    async def _watched(self, operation: str, timeout_s: float, *, probe: bool = False) -> AsyncIterator[None]:
-        """Bounds a round trip, measures it and tells the breaker; a call that only a probe may make is refused."""
-        if self._breaker.open and not probe:
+    async def _watched(self, operation: str, timeout_s: float) -> AsyncIterator[None]:
+        """Bounds and measures a round trip, unless its breaker is open; tells the breaker how it went."""
+        patience, breaker = self._reading if operation == "read" else self._writing
+        if breaker.open:
             self._metrics.store_errors.labels(operation).inc()
-            raise StoreUnavailableError(f"the store is away: it has not answered for {self._breaker.open_for():.1f} s")
+            raise StoreUnavailableError(f"the store is away: it has not answered for {breaker.open_for():.1f} s")
+        started = perf_counter()
+        try:
+            async with self._bounded(operation, timeout_s):
+                yield
+        except StoreRefusedError:
+            breaker.succeeded()
+            raise
+        except StoreUnavailableError:
+            if timeout_s >= patience:  # a caller in a hurry proves nothing
+                breaker.failed(started)
+            raise
+        breaker.succeeded()
+
+    @asynccontextmanager
+    async def _bounded(self, operation: str, timeout_s: float) -> AsyncIterator[None]:
+        """Bounds and measures a round trip, and says what went wrong in our own words."""
         loop = asyncio.get_running_loop()
         started = perf_counter()
         try:
@@ -273,21 +297,19 @@ class Store:
                     yield
                 finally:
                     alarm.cancel()
-        except TimeoutError as error:
+        except (TimeoutError, RedisError, OSError) as error:
             self._metrics.store_errors.labels(operation).inc()
-            if timeout_s >= self._read_timeout:  # a caller in a hurry proves nothing
-                self._breaker.failed(started)
-            raise StoreUnavailableError(f"the store did not answer within {timeout_s:g} s", STORE_SLOW) from error
-        except ResponseError as error:
-            self._metrics.store_errors.labels(operation).inc()
-            self._breaker.succeeded()
-            raise StoreUnavailableError(f"the store refuses ({type(error).__name__}: {error})") from error
-        except (RedisError, OSError) as error:
-            self._metrics.store_errors.labels(operation).inc()
-            self._breaker.failed(started)
-            raise StoreUnavailableError(f"the store is away ({type(error).__name__})") from error
-        self._breaker.succeeded()
+            raise _unavailable(error, timeout_s) from error
         self._metrics.store_seconds.labels(operation).observe(perf_counter() - started)
+
+
+def _unavailable(error: Exception, timeout_s: float) -> StoreUnavailableError:
+    """What an error of the client means; its own timeouts are OSErrors too."""
+    if isinstance(error, ResponseError):
+        return StoreRefusedError(f"the store refuses: {error}")
+    if isinstance(error, TimeoutError):
+        return StoreUnavailableError(f"the store did not answer within {timeout_s:g} s", STORE_SLOW)
+    return StoreUnavailableError(f"the store is away ({type(error).__name__})")
 
 
 def connect(url: str) -> Redis:

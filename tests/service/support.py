@@ -86,9 +86,7 @@ def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
         RuntimeError: it ended instead; the text is what it wrote.
     """
     given = {"POLICY": str(policy), "DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0"}
-    given["STORE_READ_TIMEOUT_S"] = (
-        "1"  # a store without its share of a crowded machine is not what most tests are about
-    )
+    given["STORE_READ_TIMEOUT_S"] = "1"  # few tests are about a store without its share of a crowded machine
     given |= environment
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "service.log"

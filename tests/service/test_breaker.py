@@ -35,7 +35,7 @@ async def test_a_silence_opens_it_and_an_answered_probe_closes_it() -> None:
     """It opens once, whatever else fails meanwhile, and closes when the third probe is answered."""
     told: list[str] = []
     probe = Silent(2)
-    breaker = Breaker(probe, lambda: told.append("opened"))
+    breaker = Breaker("reads", probe, lambda: told.append("opened"))
     for _ in range(2):
         breaker.failed(perf_counter())
     assert breaker.open
@@ -46,7 +46,7 @@ async def test_a_silence_opens_it_and_an_answered_probe_closes_it() -> None:
 
 async def test_one_silent_call_among_answered_ones_changes_nothing() -> None:
     """A call that got no answer while another one did is its own misfortune."""
-    breaker = Breaker(Silent(0), lambda: None)
+    breaker = Breaker("reads", Silent(0), lambda: None)
     started = perf_counter()
     breaker.succeeded()
     breaker.failed(started)
@@ -56,7 +56,7 @@ async def test_one_silent_call_among_answered_ones_changes_nothing() -> None:
 async def test_it_ends_while_the_store_is_away() -> None:
     """Closing ends the probes at once, and nothing opens it again."""
     probe = Silent(1_000_000)
-    breaker = Breaker(probe, lambda: None)
+    breaker = Breaker("reads", probe, lambda: None)
     breaker.failed(perf_counter())
     await probe.probed.wait()
     async with asyncio.timeout(5):
