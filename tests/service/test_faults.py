@@ -153,7 +153,7 @@ async def test_a_silent_store_does_not_hold_a_recommendation_up(
         os.kill(pid, signal.SIGSTOP)
         try:
             reply = await client.recommend("u", CANDIDATES)
-            with pytest.raises(grpc.aio.AioRpcError, match="did not answer within|has not answered for") as caught:
+            with pytest.raises(grpc.aio.AioRpcError, match=r"did not answer within|has not answered for") as caught:
                 await client.record([event("u", "late")])
         finally:
             os.kill(pid, signal.SIGCONT)
