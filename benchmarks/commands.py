@@ -90,7 +90,8 @@ def bench_control() -> None:
 
 @bench.command("simulators")
 def bench_simulators(
-    share: Annotated[float, typer.Option(help="Share of users and minutes, to try it out.", min=0.01, max=1.0)] = 1.0,
+    movielens: MovieLens = None,
+    share: Annotated[float, typer.Option(help="Share of users and trainings, to try it out.", min=0.01, max=1.0)] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Of the users who judge.", min=0)] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
 ) -> None:
@@ -101,7 +102,9 @@ def bench_simulators(
 
         path = out or RESULTS / "simulators.json"
         seed = measure.TEST_SEED if seed is None else seed
-        result = measure.ask(path, path.with_suffix(".png"), share=share, seed=seed, tell=typer.echo)
+        result = measure.ask(
+            path, path.with_suffix(".png"), movielens=movielens, share=share, seed=seed, tell=typer.echo
+        )
         for world, rows in measure.printable(result).items():
             show_table(world, rows)
         for each in result["missing"]:

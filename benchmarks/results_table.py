@@ -37,18 +37,28 @@ def _section(path: Path) -> str:
     ]
     picture = path.with_suffix(".png")
     shown = [f"![{path.stem}](../benchmarks/results/{picture.name})\n"] if picture.exists() else []
-    tables = [_table(rows) for rows in (claims, result["rows"], result.get("beside", [])) if rows]
+    parts = (claims, result["rows"], result.get("beside", []), result.get("missing", []))
+    tables = [_table(rows) for rows in parts if rows]
     return "\n".join([f"## {path.stem}\n", about + "\n", *shown, *tables])
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows under the names of the first one's columns; lists are left out, they are for machines."""
-    names = [name for name, value in rows[0].items() if not isinstance(value, list | dict)]
+    names = [name for name, value in rows[0].items() if _interval(value) or not isinstance(value, list | dict)]
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     lines += ["| " + " | ".join(_text(row.get(name, "")) for name in names) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def _text(value: object) -> str:
-    """A figure in four digits; a bar would end the cell."""
+    """A figure in four digits, its interval in brackets; a bar would end the cell."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return f"{value['value']:.4g} [{value['low']:.4g}, {value['high']:.4g}]" if _interval(value) else ""
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+
+
+def _interval(value: object) -> bool:
+    """Whether this is a figure with its interval."""
+    return isinstance(value, dict) and {"value", "low", "high"} == value.keys()

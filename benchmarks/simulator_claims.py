@@ -17,7 +17,7 @@ HIDDEN = "drifting_taste"
 EXPLORED = "interest_exploration"
 REAL = "recsim_interest_exploration"
 NO_HEADROOM = "recsim_interest_exploration_default"
-BEATEN = ("linucb", "lin thompson", "bayes greedy", f"{DEFAULT}, gamma 0")
+BEATEN = ("linucb", "linear thompson", "posterior thompson", "bayes greedy", f"{DEFAULT}, gamma 0")
 """Agents of `HIDDEN` whose intervals must lie below the policy's."""
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from benchmarks.report import document
 from benchmarks.simulator_questions import DEFAULT, QUESTIONS, Question, Recipe
 from meta.policy import Policy
 from service.crowd import Crowd
-from simulators import WORLDS, agents, picture
+from simulators import agents, picture
 from simulators.agents.policy import PolicyAgent
 from simulators.agents.served import ServedAgent
 from simulators.drifting_taste import DriftingTaste
@@ -36,8 +37,8 @@ from simulators.summary import summarise
 
 TEST_SEED = 20_261_125
 PROCESSES = 2
-SECONDS = 17 * 60.0
-"""After which nothing is trained or met any more: the rest is left out, and said to be."""
+SECONDS = 15.5 * 60.0
+"""After which no job starts any more, so that the last ones and the service end within 20 minutes."""
 BATCH = 64
 """Users met at once in training."""
 CROWD = 4_096
@@ -61,6 +62,10 @@ class Part:
     seconds: float | None = None
     iterations: int | None = None
     seed: int | None = None
+
+    def __str__(self) -> str:
+        took = "" if self.seconds is None else f" ({self.iterations} iterations, {self.seconds:.0f} s of CPU)"
+        return f"{self.earned.agent} {self.earned.reward.mean():.4f}{took}"
 
 
 @dataclass(slots=True)
@@ -96,18 +101,28 @@ class Findings:
 
 
 def ask(
-    path: Path, png: Path, *, share: float = 1.0, seed: int = TEST_SEED, tell: Callable[[str], None]
+    path: Path,
+    png: Path,
+    *,
+    movielens: Path | None = None,
+    share: float = 1.0,
+    seed: int = TEST_SEED,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Train, meet, measure; writes the result and its picture, and what is known so far beside them until then.
 
     Args:
         path: JSON file of the result.
         png: picture, one panel a world.
-        share: of users and minutes, to try the report out.
+        movielens: log of the world `fitted`; None: it is missing.
+        share: of users and trainings, to try the report out.
         seed: of the users who judge.
         tell: hears of every job that ended.
     """
-    began, found = time.monotonic(), Findings([question.share(share) for question in QUESTIONS])
+    began, found = (
+        time.monotonic(),
+        Findings([replace(question.share(share), log=str(movielens or "")) for question in QUESTIONS]),
+    )
     partial = path.with_suffix(".partial.json")
     with tempfile.TemporaryDirectory() as scratch:
         todo = plan(found.questions, Path(scratch), seed)
@@ -117,9 +132,7 @@ def ask(
                 found.parts.append(part)
             if done.failure:
                 found.missing.append({"what": done.job.name, "why": done.failure})
-            says = done.failure or ", ".join(
-                f"{part.earned.agent} {part.earned.reward.mean():.4f}" for part in done.result or ()
-            )
+            says = done.failure or ", ".join(map(str, done.result or ()))
             tell(f"{number}/{count} at {(time.monotonic() - began) / 60:.1f} min, {done.job.name}: {says}")
             partial.parent.mkdir(parents=True, exist_ok=True)
             partial.write_text(json.dumps(told(found, share, seed)) + "\n")
@@ -152,7 +165,7 @@ def plan(questions: Sequence[Question], scratch: Path, seed: int) -> list[Job[li
                 name = f"{question.world}, {recipe.name} {which}"
                 todo.append(Job(name, learn, (question, recipe, which, out, seed), then))
         todo.append(Job(f"{question.world}, the others", compare, (question, seed)))
-    return todo
+    return sorted(todo, key=lambda job: job.call is learn and job.arguments[1].last)
 
 
 def learn(question: Question, recipe: Recipe, seed: int, out: Path, test_seed: int) -> list[Part]:
@@ -163,10 +176,12 @@ def learn(question: Question, recipe: Recipe, seed: int, out: Path, test_seed: i
     from meta.trainer.budget import Budget
 
     torch.set_num_threads(1)
+    settings, world = worlds.Settings(**recipe.settings), question.among(BATCH, "met")
+    iterations, prices = (ceil(recipe.share * count) for count in (settings.iterations, settings.prices))
+    settings = replace(settings, iterations=iterations, prices=prices)
     budget, began = Budget(recipe.minutes), time.process_time()
-    settings, world = worlds.Settings(**recipe.settings), WORLDS[question.world](BATCH)
     training = worlds.train(world, out, adapter=recipe.adapter, seed=seed, settings=settings, budget=budget)
-    iterations = [metrics.iteration for metrics in training][-1]
+    iterations = sum(1 for _ in training)
     seconds = time.process_time() - began
     return [
         replace(part, seconds=seconds, iterations=iterations)
@@ -180,13 +195,13 @@ def judge(question: Question, name: str, seed: int, policy: Path, test_seed: int
     who = [PolicyAgent(loaded, name=name)]
     if name == DEFAULT:
         who.append(PolicyAgent(loaded, name="frozen", frozen=True))
-    world = WORLDS[question.world](question.users)
+    world = question.among(question.users)
     return [Part(question.world, meet(world, [agent], [test_seed]), seed=seed) for agent in who]
 
 
 def compare(question: Question, test_seed: int) -> list[Part]:
     """Let new users meet everyone whom a policy is compared with."""
-    world = WORLDS[question.world](question.users)
+    world = question.among(question.users)
     return [Part(question.world, meet(world, [agent], [test_seed])) for agent in agents.beside(world)]
 
 
@@ -199,7 +214,7 @@ def _serve(question: Question, scratch: Path, seed: int, found: Findings, tell: 
     """Let users meet the first default policy through the service and in process."""
     policy, name = folder(scratch, question.world, DEFAULT, 0), f"{question.world}, {DEFAULT} 0 through gRPC"
     try:
-        world = WORLDS[question.world](question.served)
+        world = question.among(question.served)
         inside = meet(world, [PolicyAgent(Policy.load(policy))], [seed])
         with service(policy) as running, Crowd(running.address, "bench") as crowd:
             began = time.perf_counter()
@@ -248,7 +263,7 @@ def told(found: Findings, share: float, seed: int) -> dict[str, Any]:
         test_seed=seed,
         share=share,
         missing=found.missing,
-        questions=[asdict(question) for question in found.questions],
+        questions=[{**asdict(question), "log": Path(question.log).name} for question in found.questions],
     )
 
 

@@ -23,7 +23,7 @@ from simulators.agents.port import Agent
 from simulators.agents.served import ServedAgent
 from simulators.interest_exploration import InterestExploration
 from simulators.run import run
-from simulators.verdict import Bars
+from simulators.verdict import FLOORS, Bars
 from tests.service.support import Server, start_server
 
 
@@ -95,7 +95,7 @@ def test_a_trial_puts_the_service_first_and_the_policy_beside_it(policy: Path, s
     served, inside = found.earned[:2]
     assert ("served", "maml", "frozen") == tuple(each.agent for each in found.earned[:3])
     np.testing.assert_array_equal(inside.reward, served.reward)
-    assert ("served", ["worse than quality", "worse than frozen"]) == (
+    assert ("served", [f"worse than {name}" for name in FLOORS]) == (
         found.verdict.agent,
         [bar.fault for bar in found.verdict.bars],
     )
