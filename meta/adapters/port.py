@@ -13,6 +13,8 @@ from meta.choice import Outcomes
 from meta.spec import Spec
 from meta.types import Array, Events, FloatArray, Params
 
+DECAY = "evidence.decay"
+
 
 @dataclass(frozen=True, slots=True)
 class Support:
@@ -144,14 +146,21 @@ def prior(support: Support) -> Array:
 def evidence_params(forgetting: float = 4.6) -> dict[str, FloatArray]:
     """Parameters of `evidence`: the logit of the decay per decision, and how outcomes weigh."""
     return {
-        "evidence.decay": np.asarray(forgetting, np.float32),
+        DECAY: np.asarray(forgetting, np.float32),
         "evidence.outcome": np.asarray([0.5413, 0.0, 0.0], np.float32),  # softplus(.5413) = 1
     }
 
 
+def remembering(params: dict[str, FloatArray], share: float) -> dict[str, FloatArray]:
+    """Fresh parameters that start to weigh evidence by share ^ age, share in 0..1; those without it unchanged."""
+    if DECAY not in params:
+        return params
+    return {**params, DECAY: np.asarray(np.log(share / (1.0 - share)), np.float32)}
+
+
 def settled_evidence(params: Params) -> dict[str, Array]:
     """What `evidence` takes from the parameters alone: the logarithm of the decay per decision."""
-    decay = sigmoid(params["evidence.decay"])
+    decay = sigmoid(params[DECAY])
     return {"evidence.log_decay": namespace(decay).log(decay)}
 
 

@@ -9,6 +9,7 @@ import torch
 
 from meta import q_network
 from meta.adapters.maml import starting_at
+from meta.adapters.port import remembering
 from meta.experience import Episodes, ReplayMemory
 from meta.spec import Spec
 from meta.trainer.descent import adam, descend, in_order
@@ -47,7 +48,8 @@ class Settings:
         temperatures: of Plackett-Luce exploration, in standard deviations of a request's scores, dealt out over users.
         width, hidden, tower, steps, order: see `Spec`.
         inner_rate: what the learnt rates of `maml` start from.
-        history: most decisions of a user that adaptation sees.
+        remember: what the learnt share of evidence that stays with every decision starts from, above 0 and below 1.
+        history: most events of a user that adaptation sees, as many whole slates as they make.
         prices: rounds in which prices are tried at the end, see `prices`; none where nothing later counts (discount 0).
     """
 
@@ -78,7 +80,8 @@ class Settings:
     tower: int = 0
     steps: int = 3
     order: int = 2
-    inner_rate: float = 1.0
+    inner_rate: float = 1.3
+    remember: float = 0.85
     history: int = 128
     prices: int = 12
 
@@ -109,7 +112,7 @@ class Learner:
     def __init__(self, spec: Spec, features: FloatArray, length: int, rng: np.random.Generator, how: Settings) -> None:
         self.spec, self.features, self._length = spec, torch.from_numpy(features), length
         self.memory: ReplayMemory[Episodes] = ReplayMemory(how.memory, how.priority)
-        start = starting_at(q_network.init(spec, rng), how.inner_rate)
+        start = remembering(starting_at(q_network.init(spec, rng), how.inner_rate), how.remember)
         self.params = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
         self._target = {k: v.detach().clone() for k, v in self.params.items()}
         self._returns = Targets(how.discount, how.time_scale, how.mix, how.n_steps, how.double)

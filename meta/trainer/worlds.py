@@ -104,7 +104,7 @@ def train(
     spec = Spec(
         items=len(catalogue), features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, tower=how.tower,
         slate="logit", adapter=ADAPTERS[adapter].learns_as, context=world.context, steps=how.steps, order=how.order,
-        history=how.history, discount=how.discount,
+        history=max(1, how.history // world.slate_size), discount=how.discount,
     )  # fmt: skip
     data = f"{world.name} {world.num_envs} {world.steps} {catalogue.fingerprint}"
     run = {"kind": "world", "data": data, "adapter": adapter, "seed": seed, "settings": asdict(how)}

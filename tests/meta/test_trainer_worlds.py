@@ -52,6 +52,7 @@ def test_every_adapter_trains_into_a_folder_that_serves(adapter: str, tmp_path: 
     policy = Policy.load(tmp_path / "policy")
     assert adapter == policy.spec.adapter
     assert "logit" == policy.spec.slate
+    assert 64 == policy.spec.history  # slates of two: the 128 events that the service keeps
     assert "interest_exploration" == policy.manifest.trained_on["name"]
     assert (8, 8) == run(small_world(), PolicyAgent(policy), 0).shape
 

@@ -166,6 +166,14 @@ def test_gradients_are_of_first_order_for_a_first_share_of_the_iterations() -> N
     assert after_a_step(1, 0.0, 0.5) != after_a_step(2, 0.0, 0.5)
 
 
+def test_a_learner_starts_to_forget_as_it_is_told() -> None:
+    """To remember a share of .8 a decision is a logit of log 4."""
+    rng = np.random.default_rng(1)
+    features = worlds_of_numbers.catalogue(rng).features
+    learner = Learner(worlds_of_numbers.spec("maml"), features, 5, rng, Settings(remember=0.8))
+    np.testing.assert_allclose(np.log(4.0), learner.learnt()["evidence.decay"], rtol=1e-6)
+
+
 def test_a_gradient_that_is_no_number_moves_nothing() -> None:
     """The root of 0 has a finite value and an infinite slope; the parameters stay as they were."""
     x = torch.zeros((), requires_grad=True)
