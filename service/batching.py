@@ -11,7 +11,8 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Generic, TypeVar
 
-from service.errors import ExpiredError, OverloadedError
+from service.errors import RETRY_S, ExpiredError, OverloadedError
+from service.pace import Pace
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -23,6 +24,8 @@ SAMPLE_S = 0.05
 QUEUED_S = 0.00015
 """A request that shows up this soon after a batch, seconds, was waiting while we computed, and more wait behind it, as
 gRPC hands calls over one by one. A lone caller needs longer, because the reply has to travel first."""
+LATEST_RETRY_S = 5.0
+"""Longest pause that a refused caller is asked for, seconds."""
 MAX_RUNNING = 2
 """Batches under way at once: one computes while the other waits for the store. More would only slow every read down."""
 
@@ -84,6 +87,7 @@ class Batcher(Generic[Request, Reply]):
         max_users: most jobs in a batch.
         max_cost: most candidates in a batch, as padded: jobs times the largest job.
         max_waiting: jobs waiting or running; more are refused.
+        max_wait_s: a job that would wait longer, as finished batches tell, is refused at once.
     """
 
     def __init__(
@@ -94,12 +98,16 @@ class Batcher(Generic[Request, Reply]):
         max_users: int = 64,
         max_cost: int = 65_536,
         max_waiting: int = 2_048,
+        max_wait_s: float = 1.0,
     ) -> None:
         self._run = run
         self._window = window_s
         self._max_users = max_users
         self._max_cost = max_cost
         self._max_waiting = max_waiting
+        self._max_wait = max_wait_s
+        self._pace = Pace()
+        self._ahead = 0
         self._pending: list[Job[Request, Reply]] = []
         self._alarm: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
@@ -115,13 +123,13 @@ class Batcher(Generic[Request, Reply]):
         """Waits for the reply to one request.
 
         Raises:
-            OverloadedError: too many jobs are waiting.
+            OverloadedError: too many jobs are waiting, or it would wait too long, or past its deadline.
             ExpiredError: the deadline passed before the job was computed.
         """
-        if self._held >= self._max_waiting:
-            raise OverloadedError(f"{self._held} requests are waiting, the limit is {self._max_waiting}")
         loop = asyncio.get_running_loop()
         now = perf_counter()
+        if self._held:
+            self._admit(cost, deadline - now)
         job = Job[Request, Reply](request, loop.create_future(), cost, deadline, now)
         self._pending.append(job)
         if len(self._pending) >= self._max_users:
@@ -130,10 +138,33 @@ class Batcher(Generic[Request, Reply]):
             wait = self._wait(now)
             self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
         self._held += 1
+        self._ahead += cost
         try:
             return await job.reply
         finally:
             self._held -= 1
+            self._ahead -= cost
+
+    def wait(self) -> float:
+        """Seconds that one more job would wait, as finished batches tell; 0 while nobody is ahead of it."""
+        batches = max(math.ceil(self._held / self._max_users), self._ahead / self._max_cost)
+        return self._pace.seconds(batches, self._ahead) / MAX_RUNNING if self._held else 0.0
+
+    def _admit(self, cost: int, left: float) -> None:
+        """Refuses a job before it waits, where waiting is in vain; one with nobody ahead of it is always tried.
+
+        Args:
+            cost: its candidates.
+            left: seconds until its caller gives up.
+        """
+        wait = self.wait()
+        retry = min(max(2 * wait, RETRY_S), LATEST_RETRY_S)
+        if self._held >= self._max_waiting:
+            raise OverloadedError(f"{self._held} requests are waiting, the limit is {self._max_waiting}", retry)
+        if wait > self._max_wait:
+            raise OverloadedError(f"a request would wait {wait:.2f} s, the limit is {self._max_wait:g} s", retry)
+        if wait + self._pace.seconds(1, cost) > left:
+            raise OverloadedError(f"the reply would take {wait:.3f} s, the caller has {max(0.0, left):.3f} s", retry)
 
     def _wait(self, now: float) -> float:
         """How long the first of a batch waits for company, seconds: not at all without a sign of any."""
@@ -175,8 +206,10 @@ class Batcher(Generic[Request, Reply]):
     async def _finish(self, batch: list[Job[Request, Reply]]) -> None:
         """Runs a batch; nobody is left waiting, whatever happens."""
         error: Exception = RuntimeError("the batch ended without a reply")
+        started = perf_counter()
         try:
             await self._run(batch)
+            self._pace.finished(len(batch) * max(job.cost for job in batch), perf_counter() - started)
         except Exception as caught:
             error = caught
         for job in batch:

@@ -55,9 +55,16 @@ class StoreRefusedError(StoreUnavailableError):
 
 
 class OverloadedError(ServiceError):
-    """More requests wait than can be answered in time."""
+    """More requests wait than can be answered in time.
 
-    retry_s = RETRY_S
+    Args:
+        problem: the condition that is violated.
+        retry_s: seconds after which the queue should be gone.
+    """
+
+    def __init__(self, problem: str, retry_s: float = RETRY_S) -> None:
+        super().__init__(problem)
+        self.retry_s = retry_s
 
 
 class LimitedError(ServiceError):

@@ -29,6 +29,9 @@ class Metrics:
         self.request_seconds = histogram("request_seconds", "Time of a call in the server.", SECONDS, "method")
         self.errors = counter("errors_total", "Calls that failed.", "method", "code")
         self.queue_seconds = histogram("queue_seconds", "Longest wait for company in a batch.", SECONDS)
+        self.queue_predicted = Gauge(
+            "quickstudy_queue_predicted_seconds", "Wait of one more request, as predicted.", registry=registry
+        )
         self.batch_users = histogram("batch_users", "Requests computed together.", USERS)
         self.rank_seconds = histogram("rank_seconds", "Computation of a batch: decode, adapt, rank, reply.", SECONDS)
         self.adaptation_seconds = histogram("adaptation_seconds", "Adaptation of the users of a batch.", SECONDS)

@@ -105,7 +105,9 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
             max_users=batch.max_users,
             max_cost=batch.max_candidates,
             max_waiting=batch.max_waiting,
+            max_wait_s=batch.max_wait_s,
         )
+        metrics.queue_predicted.set_function(batcher.wait)
         metrics.busy.set_function(batcher.busy)
         _warm_up(policy)
         gc.collect()

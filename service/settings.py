@@ -37,6 +37,8 @@ class BatchSettings:
     """Most candidates in one batch, padding included; one larger request is a batch of its own."""
     max_waiting: int = 2_048
     """Requests waiting or running; one more is refused with RESOURCE_EXHAUSTED."""
+    max_wait_s: float = 1.0
+    """Seconds; a request that would wait longer, or past its deadline, is refused at once with RESOURCE_EXHAUSTED."""
 
 
 @dataclass(frozen=True, slots=True)

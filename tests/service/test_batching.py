@@ -83,6 +83,29 @@ async def test_the_queue_is_bounded() -> None:
     assert await first == "a"
 
 
+async def test_who_would_wait_in_vain_is_refused_at_once() -> None:
+    """While a batch of 10 ms or more runs: no caller of 5 ms, no queue of over 1 ms, and when to try again."""
+    gate = asyncio.Event()
+
+    async def run(jobs: list[Job[str, str]]) -> None:
+        await (gate.wait() if jobs[0].request == "held" else asyncio.sleep(0.01))
+        for job in jobs:
+            job.reply.set_result(job.request)
+
+    patient, strict = Batcher(run), Batcher(run, max_wait_s=0.001)
+    for batcher in (patient, strict):
+        assert await batcher.submit("first", 1, perf_counter() + 0.001) == "first"  # nobody ahead: always tried
+        held = asyncio.ensure_future(batcher.submit("held", 1))
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match=r"the caller has|would wait") as caught:
+            await batcher.submit("hurried", 1, perf_counter() + 0.005)
+        assert 0.5 <= caught.value.retry_s <= 5.0
+        gate.set()
+        assert "held" == await held
+        gate.clear()
+    assert "later" == await patient.submit("later", 1, perf_counter() + 60)
+
+
 async def test_nobody_is_left_waiting() -> None:
     """A computation that fails, or forgets a request, ends every request of its batch with an error."""
 
