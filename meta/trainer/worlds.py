@@ -101,7 +101,7 @@ def train(
         raise InputError(f"adapter must be one of {', '.join(ADAPTERS)}, got {adapter!r}")
     how, budget = settings or Settings(), budget or Budget()
     catalogue = world.catalogue()
-    spec = Spec(
+    spec = Spec(  # its history counts decisions in training, where the service counts events
         items=len(catalogue), features=catalogue.features.shape[1], width=how.width, hidden=how.hidden, tower=how.tower,
         slate="logit", adapter=ADAPTERS[adapter].learns_as, context=world.context, steps=how.steps, order=how.order,
         history=max(1, how.history // world.slate_size), discount=how.discount,
@@ -137,7 +137,10 @@ def train(
     trained_on = {"kind": "world", "name": world.name, "users": how.iterations * world.num_envs, "seed": seed}
     metrics = {"reward_per_step": float(final.reward.mean()), "choice_loss": choice, "td_loss": td}
     manifest = Manifest(
-        spec, trained_on=trained_on | {"settings": asdict(how)}, metrics=metrics, git_revision=git_revision
+        replace(spec, history=how.history),
+        trained_on=trained_on | {"settings": asdict(how)},
+        metrics=metrics,
+        git_revision=git_revision,
     )
     save(out, manifest, learnt, catalogue)
     snapshots.remove()

@@ -52,7 +52,7 @@ def test_every_adapter_trains_into_a_folder_that_serves(adapter: str, tmp_path: 
     policy = Policy.load(tmp_path / "policy")
     assert adapter == policy.spec.adapter
     assert "logit" == policy.spec.slate
-    assert 64 == policy.spec.history  # slates of two: the 128 events that the service keeps
+    assert 128 == policy.manifest.history_cap
     assert "interest_exploration" == policy.manifest.trained_on["name"]
     assert (8, 8) == run(small_world(), PolicyAgent(policy), 0).shape
 
@@ -91,14 +91,16 @@ def test_learning_lowers_the_choice_loss_and_finds_what_users_like(tmp_path: Pat
     assert earned[:, 30:].mean() > 0.45
 
 
-def test_served_and_trained_policy_show_the_same(tmp_path: Path) -> None:
-    """The policy in its folder earns what the trainer's own greedy users earned, step by step."""
-    trained(tmp_path / "p", 3)
+@pytest.mark.parametrize("history", [128, 6])
+def test_served_and_trained_policy_show_the_same(history: int, tmp_path: Path) -> None:
+    """The policy in its folder shows what the trainer showed, who adapted to as many slates as it keeps events of."""
+    list(train(small_world(), tmp_path / "p", seed=3, settings=replace(SMALL, history=history)))
     policy, params = Policy.load(tmp_path / "p"), load(tmp_path / "p").params
     world = small_world()
     world.reset(seed=9)
     np_state = world.np_random.bit_generator.state
-    ours = meet(world, world.documents, params, policy.spec, np.random.default_rng(0), epsilon=0.0, temperatures=(0.0,))
+    spec = replace(policy.spec, history=history // world.slate_size)
+    ours = meet(world, world.documents, params, spec, np.random.default_rng(0), epsilon=0.0, temperatures=(0.0,))
     world.np_random.bit_generator.state = np_state
     agent = PolicyAgent(policy)
     agent.begin(world, 0)
