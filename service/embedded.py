@@ -60,7 +60,7 @@ class EmbeddedStore:
             StartupError: the directory is in use or unusable, or the server does not start.
         """
         try:
-            self._dir.mkdir(parents=True, exist_ok=True)
+            self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # what users did is nobody else's business
             self._sockets.mkdir(mode=0o700, exist_ok=True)
             self._take_lock()
         except OSError as error:

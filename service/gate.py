@@ -32,6 +32,13 @@ class Gate:
         self._tenants = tenants
         self._limits = limits
 
+    @property
+    def tenants(self) -> frozenset[str]:
+        """Everybody for whom a call may come."""
+        if self._keyring is None:
+            return frozenset((NOBODY,))
+        return self._keyring.tenants & self._tenants if self._tenants else self._keyring.tenants
+
     def admit(self, method: str, context: Context) -> str:
         """The tenant for whom a call of `method` may go on.
 

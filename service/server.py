@@ -74,8 +74,7 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         _check_free(settings.host, settings.port)
         tls = settings.tls
         certificates = credentials.load(tls.certificate, tls.key, tls.client_ca)
-        keyring = Keyring(settings.access.tokens) if settings.access.tokens else None
-        gate = _gate(settings.access, keyring)
+        gate = _gate(settings.access)
         store = await _open_store(settings, policy, metrics, stack)
         decisions = settings.decisions
         writer = Writer(
@@ -93,7 +92,7 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
             store,
             metrics,
             refresh_s=settings.popularity_refresh_s,
-            tenants=keyring.tenants if keyring else (NOBODY,),
+            tenants=gate.tenants if gate else (NOBODY,),
         )
         popularity.start()
         stack.push_async_callback(popularity.close)
@@ -130,8 +129,9 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
             await server.stop(settings.drain_s)
 
 
-def _gate(access: AccessSettings, keyring: Keyring | None) -> Gate | None:
+def _gate(access: AccessSettings) -> Gate | None:
     """Whom every call has to pass; None where nothing is asked, so that the hot path asks nothing."""
+    keyring = Keyring(access.tokens) if access.tokens else None
     limits = Limits(access.rate_per_s, access.burst) if access.rate_per_s else None
     if keyring is None and limits is None:
         return None

@@ -81,14 +81,15 @@ class Servicer:
         check_events(request)
         now_ms = time.time_ns() // 1_000_000
         problems = [event_problem(event, now_ms) for event in request.events]
+        users = [user_key(tenant, event.user_id) for event in request.events]
         packed: dict[UserKey, list[bytes]] = {}
-        for event, problem in zip(request.events, problems, strict=True):
+        for event, user, problem in zip(request.events, users, problems, strict=True):
             if not problem:
                 at = time_ms(event) if event.HasField("time") else now_ms
                 record = history.pack(
                     event.event_id, at, event.item_id, event.reward, event.decision_id, event.position
                 )
-                packed.setdefault(user_key(tenant, event.user_id), []).append(record)
+                packed.setdefault(user, []).append(record)
         appended = (
             await self._store.append({user: b"".join(records) for user, records in packed.items()}) if packed else {}
         )
@@ -98,8 +99,8 @@ class Servicer:
         statuses = [
             pb.EventStatus(result=pb.EVENT_RESULT_REJECTED, reason=problem)
             if problem
-            else pb.EventStatus(result=_RESULTS[next(results[user_key(tenant, event.user_id)])])
-            for event, problem in zip(request.events, problems, strict=True)
+            else pb.EventStatus(result=_RESULTS[next(results[user])])
+            for user, problem in zip(users, problems, strict=True)
         ]
         self._count(request, statuses)
         return pb.RecordEventsResponse(statuses=statuses).SerializeToString()

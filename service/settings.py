@@ -78,9 +78,9 @@ class DecisionSettings:
     """The decision log. Environment: QUICKSTUDY_DECISIONS_*."""
 
     shards: int = 4
-    """Number of streams `qs:decisions:{n}`."""
+    """Number of streams `qs:decisions:{n}` of each tenant."""
     cap: int = 100_000
-    """Decisions kept over all shards (approximately), oldest leave; one with 100 candidates takes about 2 kB."""
+    """About how many decisions of each tenant are kept, oldest leave; one with 100 candidates takes about 2 kB."""
     backlog: int = 16_384
     """Decisions and copies waiting in memory while the store is away; more are counted as lost."""
     linger_s: float = 0.005

@@ -237,3 +237,10 @@ async def test_refusals_are_counted(guarded: Server) -> None:
     before = guarded.metrics().get(name, 0.0)
     await status(guarded.target, next(m for m in METHODS if m.name == "GetUser"), None)
     assert guarded.metrics()[name] - before == 1
+
+
+def test_a_service_of_some_tenants_prepares_for_these(keys: Mapping[str, str]) -> None:
+    """Of a file that several services share, only the tenants who are served here count."""
+    keyring = Keyring(Path(keys["file"]))
+    found = [Gate(keyring), Gate(keyring, frozenset({"blog", "absent"})), Gate(None)]
+    assert [gate.tenants for gate in found] == [{"shop", "blog", ELSEWHERE}, {"blog"}, {""}]
