@@ -111,7 +111,7 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         _warm_up(policy)
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE)])
+        server = grpc.aio.server(options=_options(settings))
         server.add_generic_rpc_handlers((Servicer(policy, store, batcher, popularity, metrics, gate).handlers(),))
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
@@ -127,6 +127,21 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         finally:
             await healthy.enter_graceful_shutdown()
             await server.stop(settings.drain_s)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """What gRPC itself is told."""
+    options = [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.max_concurrent_streams", settings.max_streams),
+    ]
+    if settings.max_connection_age_s:
+        options += [
+            ("grpc.max_connection_age_ms", int(1_000 * settings.max_connection_age_s)),
+            ("grpc.max_connection_age_grace_ms", int(1_000 * settings.drain_s)),
+        ]
+    return options
 
 
 def _gate(access: AccessSettings) -> Gate | None:

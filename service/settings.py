@@ -147,6 +147,12 @@ class ServerSettings:
     """Prometheus port, 0: any free one."""
     metrics_host: str | None = None
     """Address of the Prometheus port, which is open to all who reach it; None: that of gRPC."""
+    max_streams: int = 512
+    """Calls under way on one connection; the transport refuses more with UNAVAILABLE before they cost anything.
+    Under overload all that are let in share the process: a queue of `max_streams` times connections has to be
+    answered within the callers' deadlines, or none of it is."""
+    max_connection_age_s: float = 1_800.0
+    """Seconds after which a connection is asked to end, so that callers spread anew over replicas; 0: never."""
     drain_s: float = 10.0
     """Seconds that running calls get after SIGTERM."""
     popularity_refresh_s: float = 2.0

@@ -70,8 +70,11 @@ class Writer:
             async with asyncio.timeout(timeout_s):
                 await self._task
                 while self._copies or self._decisions:
-                    await self._flush()
-        except (TimeoutError, StoreUnavailableError):
+                    try:
+                        await self._flush()
+                    except StoreUnavailableError:
+                        await asyncio.sleep(_PAUSES_S[0])  # it may be back in time
+        except TimeoutError:
             self._metrics.lost.labels("decision").inc(len(self._decisions))
             _LOG.error("the store is away: %d decisions are lost at shutdown", len(self._decisions))
 
