@@ -77,7 +77,10 @@ def _hidden(earned: Earned) -> list[Claim]:
 
 
 def _harmless(earned: Earned) -> list[Claim]:
-    """Adaptation never hurts: not beside history features, nor where there is nothing to adapt to."""
+    """Adaptation never hurts: not beside history features, nor where there is nothing to adapt to.
+
+    Intervals know of other trainings only where a row has several seeds.
+    """
     claims = []
     for world, name in [*((world, "session") for world in earned), (NO_HEADROOM, "quality")]:
         ours, other = _who(earned, world, DEFAULT), _who(earned, world, name)

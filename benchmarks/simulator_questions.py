@@ -88,9 +88,9 @@ def _beside(minutes: float, *adapters: str, **settings: Any) -> tuple[Recipe, ..
 
 
 LAST = (
-    Recipe("ridge", "ridge", 0.8, last=True),
-    Recipe("lstm_optimizer", "lstm_optimizer", 0.8, last=True),
-    Recipe("lstm_memory", "lstm_memory", 0.8, settings={"prices": 0}, last=True),
+    Recipe("ridge", "ridge", 0.6, settings={"prices": 4}, last=True),
+    Recipe("lstm_optimizer", "lstm_optimizer", 0.6, settings={"prices": 4}, last=True),
+    Recipe("lstm_memory", "lstm_memory", 0.6, settings={"prices": 0}, last=True),
 )
 """Adapters that stand beside the default one for comparison only: shorter, and after everything else."""
 QUESTIONS = (
@@ -114,7 +114,7 @@ QUESTIONS = (
     Question("recsim_interest_exploration", 1_000, trained_in="interest_exploration"),
     Question("recsim_interest_exploration_default", 1_000, _beside(0.7, DEFAULT, "session", prices=0)),
     *(
-        Question(world, 400, _beside(0.6, DEFAULT, "session"))
+        Question(world, 300, _beside(0.6, DEFAULT, "session", prices=4))
         for world in (
             "drifting_taste_steady",
             "drifting_taste_tireless",
@@ -126,11 +126,11 @@ QUESTIONS = (
         )
     ),
     *(
-        Question(world, 400, _beside(0.6, DEFAULT, "session", prices=0))
+        Question(world, 300, _beside(0.6, DEFAULT, "session", prices=0))
         for world in ("recsim_interest_evolution", "recogym", "recogym_flips")
     ),
 )
 """Most important first: whatever does not fit into the time is left out from the end (`LAST` last), and said to be.
 
-No prices are sought where that takes too long: in worlds of other packages, whose users step one by one, and for a
-memory, which training replays."""
+Prices are sought for fewer rounds in short trainings, and not at all where that takes too long: in worlds of other
+packages, whose users step one by one, and for a memory, which training replays."""
