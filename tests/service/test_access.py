@@ -231,6 +231,27 @@ async def test_health_is_open_and_reflection_asks_for_a_token(guarded: Server, k
     assert "quickstudy.v1.Recommender" in found
 
 
+@pytest.mark.parametrize(("who", "code"), [("open", grpc.StatusCode.OK), ("off", grpc.StatusCode.UNIMPLEMENTED)])
+async def test_reflection_can_be_opened_and_closed(
+    policy: Path, keys: Mapping[str, str], tmp_path: Path, who: str, code: grpc.StatusCode
+) -> None:
+    """As set, whatever token the caller holds; and metrics listen where they are told to, beside gRPC."""
+    server = start_server(
+        policy,
+        tmp_path / "data",
+        HOST="localhost",
+        METRICS_HOST="127.0.0.1",
+        ACCESS_TOKENS=keys["file"],
+        ACCESS_REFLECTION=who,
+    )
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()  # type: ignore[no-untyped-call]
+        await call.done_writing()
+        assert await call.code() == code
+    assert "metrics on http://127.0.0.1:" in (tmp_path / "data" / "service.log").read_text()
+    assert server.stop() == 0
+
+
 async def test_refusals_are_counted(guarded: Server) -> None:
     """The metrics say how many calls of a method were refused, by code."""
     name = 'quickstudy_errors_total{code="UNAUTHENTICATED",method="GetUser"}'
