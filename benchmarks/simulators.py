@@ -36,6 +36,8 @@ from simulators.run import meet
 from simulators.summary import summarise
 
 TEST_SEED = 20_261_125
+FROZEN = "frozen"
+"""The default policy, whatever it is told of a user."""
 PROCESSES = 2
 SECONDS = 15.5 * 60.0
 """After which no job starts any more, so that the last ones and the service end within 20 minutes."""
@@ -92,8 +94,8 @@ class Findings:
         for part in sorted(self.parts, key=lambda part: -1 if part.seed is None else part.seed):
             if part.world == question.world:
                 found.setdefault(part.earned.agent, []).append(part.earned)
-        names = [recipe.name for recipe in question.recipes]
-        names = [name for name in names if name in found] + [name for name in found if name not in names]
+        first = [*(recipe.name for each in self.questions for recipe in each.recipes), FROZEN]
+        names = sorted(found, key=lambda name: first.index(name) if name in first else len(first))
         return {
             name: Earnings(name, np.concatenate([each.reward for each in found[name]]), found[name][0].change)
             for name in names
@@ -194,7 +196,7 @@ def judge(question: Question, name: str, seed: int, policy: Path, test_seed: int
     loaded = Policy.load(policy)
     who = [PolicyAgent(loaded, name=name)]
     if name == DEFAULT:
-        who.append(PolicyAgent(loaded, name="frozen", frozen=True))
+        who.append(PolicyAgent(loaded, name=FROZEN, frozen=True))
     world = question.among(question.users)
     return [Part(question.world, meet(world, [agent], [test_seed]), seed=seed) for agent in who]
 

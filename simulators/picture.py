@@ -14,6 +14,8 @@ from simulators.intervals import half_width
 
 WINDOW = 5
 """Steps averaged at each point of a curve."""
+MANY = 10
+"""More agents than this take paler colours too."""
 ACROSS = 3
 """Panels beside each other, at most."""
 
@@ -35,6 +37,7 @@ def draw(panels: Mapping[str, Sequence[Earnings]], path: Path, *, unit: str = "r
     down = -(-len(panels) // across)
     figure, grid = pyplot.subplots(down, across, figsize=(8 * across, 4.5 * down), layout="constrained", squeeze=False)
     for axes, (title, agents) in zip(grid.flat, panels.items(), strict=False):
+        axes.set_prop_cycle(color=pyplot.colormaps["tab20" if len(agents) > MANY else "tab10"](range(2 * MANY)))
         _panel(axes, agents)
         axes.set(xlabel=f"step (mean of {WINDOW})", ylabel=f"{unit} a step", title=title)
     for axes in grid.flat[len(panels) :]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks import simulator_claims, simulators
 from benchmarks.simulator_questions import QUESTIONS, Question, Recipe
 from benchmarks.simulators import Findings, Part
+from meta.errors import InputError
 from simulators.earnings import Earnings
 
 USERS = np.repeat([[[0.1], [0.3], [0.5], [0.7]]], 40, 2)
@@ -105,3 +107,9 @@ def test_policies_meet_the_world_that_they_stand_in_for_after_their_training() -
     follow = {job.name: [other.name for other in job.then] for job in jobs}
     assert ["recsim_interest_exploration, maml 2"] == follow["interest_exploration, maml 2"]
     assert [] == follow["drifting_taste, maml 2"]
+
+
+def test_users_of_a_log_need_one() -> None:
+    """Without a log the world is not built, so its rows are missing with this reason."""
+    with pytest.raises(InputError, match="give --movielens"):
+        Question("fitted", 4).among(4)
