@@ -99,13 +99,14 @@ def bench_simulators(
     with clear_errors():
         from benchmarks import simulators as measure
         from benchmarks.report import RESULTS
+        from benchmarks.simulator_findings import printable
 
         path = out or RESULTS / "simulators.json"
         seed = measure.TEST_SEED if seed is None else seed
         result = measure.ask(
             path, path.with_suffix(".png"), movielens=movielens, share=share, seed=seed, tell=typer.echo
         )
-        for world, rows in measure.printable(result).items():
+        for world, rows in printable(result).items():
             show_table(world, rows)
         for each in result["missing"]:
             typer.echo(f"missing: {each['what']}: {each['why']}")

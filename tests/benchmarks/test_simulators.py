@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import simulator_claims, simulators
+from benchmarks.simulator_findings import Findings, Part, printable, told
 from benchmarks.simulator_questions import QUESTIONS, Question, Recipe
-from benchmarks.simulators import Findings, Part
 from meta.errors import InputError
 from simulators.earnings import Earnings
 
@@ -87,13 +87,13 @@ def test_the_document_says_what_is_missing_and_what_a_training_took() -> None:
     question = Question("drifting_taste", 4, (Recipe("maml", "maml", 1.0),))
     part = Part("drifting_taste", earned("maml", 0.0), 60.0, 100, 0)
     found = Findings([question], [part], [{"what": "x", "why": "y"}])
-    told = simulators.told(found, 1.0, 7)
-    (row,) = told["rows"]
+    result = told(found, 1.0, 7)
+    (row,) = result["rows"]
     assert ([0], [60.0], [100], "drifting_taste") == (
         row["seeds"], row["training_cpu_seconds"], row["iterations"], row["world"],
     )  # fmt: skip
-    assert ([{"what": "x", "why": "y"}], 7) == (told["missing"], told["test_seed"])
-    (cells,) = simulators.printable(told)["drifting_taste"]
+    assert ([{"what": "x", "why": "y"}], 7) == (result["missing"], result["test_seed"])
+    (cells,) = printable(result)["drifting_taste"]
     assert ("maml", "1", "4", "0.400 ±0.253", "-") == tuple(
         cells[name] for name in ("agent", "seeds", "users", "overall", "regret")
     )
