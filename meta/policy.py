@@ -10,17 +10,15 @@ from typing import cast
 
 import numpy as np
 
-from meta import eras, groups, neighbours, q_network
+from meta import eras, gate, groups, neighbours, q_network
 from meta.adapters import Streaming, Support, named
+from meta.adapters.port import logits
 from meta.arrays import lines, take
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.state import prefix_ages
 from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
-
-LARGEST = 1e3
-"""A copy with a larger number in it has exploded."""
 
 
 class Policy:
@@ -89,16 +87,17 @@ class Policy:
     def adapt(self, events: Events, attributes: FloatArray | None = None) -> Adaptation:
         """Learns each user's copy from their history [B, T], in the precision in which copies are kept.
 
-        A copy that is not finite or has exploded is refused: that user's row is the prior.
+        A copy that is not finite, has exploded, or would have predicted the user's newest decisions clearly worse than
+        the prior (`gate`) is refused: that user's row is the prior.
 
         Args:
             events: histories [B, T].
             attributes: as in `prior`.
         """
         with np.errstate(all="ignore"):
-            support = self._support(events, events.length[:, None], attributes)
-            copy = np.asarray(self._adapter.adapt(self._params, self.spec, support))[:, 0]
-            return self._accept(self._kept(copy), support, attributes)
+            support = self._support(events, gate.prefixes(events.length), attributes)
+            copies = np.asarray(self._adapter.adapt(self._params, self.spec, support))
+            return self._accept(self._kept(copies), support, attributes)
 
     def advance(self, adapted: Adaptation, events: Events, fresh: BoolArray) -> Adaptation:
         """Carries copies on by new events: the copies that `adapt` gives, at O(1) an event. Losses are not looked at.
@@ -116,7 +115,7 @@ class Policy:
         news = q_network.gather_new(self._params, self.spec, self._table, tail, fresh, first - start)
         with np.errstate(all="ignore"):
             copy = np.asarray(cast("Streaming", self._adapter).advance(self._params, self.spec, adapted.copy, news))
-        accepted = adapted.accepted & _sound(copy)
+        accepted = adapted.accepted & gate.sound(copy)
         copy = np.where(accepted[:, None], copy, self._nobody)
         used = adapted.events_used + fresh.sum(1)
         return Adaptation(copy, accepted, adapted.loss_before, adapted.loss_after, used)
@@ -201,17 +200,15 @@ class Policy:
         """As it is stored: rounded to half floats, but for a state that is carried on."""
         return copy.astype(np.float32) if self.streams else copy.astype(np.float16).astype(np.float32)
 
-    def _accept(self, copy: FloatArray, support: Support, attributes: FloatArray | None) -> Adaptation:
-        """Lets a copy [B, Z] through, or the prior in its place."""
-        prior = self.prior(len(copy), attributes)
-        both = self._adapter.fast(
-            self._params, self.spec, np.concat([prior[:, None], copy[:, None]], axis=1), support.prior
-        )
-        before, after = np.asarray(q_network.support_loss(both, support)).T
-        accepted = _sound(copy) & np.isfinite(after)
-        used = support.inside[:, 0].sum(-1).astype(np.int64)
+    def _accept(self, copies: FloatArray, support: Support, attributes: FloatArray | None) -> Adaptation:
+        """Lets copies [B, P, Z] of the first of P prefixes through, or the prior in their place."""
+        prior, copy = self.prior(len(copies), attributes), copies[:, 0]
+        fast = self._adapter.fast(self._params, self.spec, np.concat([prior[:, None], copies], axis=1), support.prior)
+        inside = support.inside[:, 0]
+        before, after, shut = gate.judge(np.asarray(logits(fast, support)), support)
+        accepted = gate.sound(copy) & ~shut
         copy = np.where(accepted[:, None], copy, prior)
-        return Adaptation(copy, accepted, before, after, used)
+        return Adaptation(copy, accepted, before, after, inside.sum(-1).astype(np.int64))
 
     def _values(
         self,
@@ -274,12 +271,6 @@ class Policy:
             of = slate_size == size
             scores[of] = slate_scores(v[of], advantage[of], valid[of], min(int(size), valid.shape[-1]))
         return scores
-
-
-def _sound(copy: FloatArray) -> BoolArray:
-    """Where a copy [B, Z] is finite and has not exploded: [B]; a comparison with NaN is false."""
-    sound: BoolArray = np.abs(copy).max(axis=-1) < LARGEST
-    return sound
 
 
 def _window(events: Events, fresh: BoolArray) -> tuple[int, int]:

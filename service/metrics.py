@@ -36,7 +36,9 @@ class Metrics:
         self.rank_seconds = histogram("rank_seconds", "Computation of a batch: decode, adapt, rank, reply.", SECONDS)
         self.adaptation_seconds = histogram("adaptation_seconds", "Adaptation of the users of a batch.", SECONDS)
         self.busy = Gauge("quickstudy_busy_ratio", "Share of one core in use lately.", registry=registry)
-        self.copies = counter("copies_total", "Copies used: cached, carried on or adapted on the way.", "state")
+        self.copies = counter(
+            "copies_total", "Copies used: cached, carried on or adapted on the way; of these refused.", "state"
+        )
         self.served = counter("served_total", "Slates by source and reason.", "source", "reason")
         self.unknown_items = counter("unknown_items_total", "Items that the catalogue does not know.", "call")
         self.unknown_names = counter(

@@ -67,7 +67,7 @@ class Personaliser:
         self._policy = policy
         self._packing = copies.Packing(policy)
         self._seconds = metrics.adaptation_seconds
-        self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached")}
+        self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached", "refused")}
 
     def users(self, kept: Kept, context: Context) -> Users:
         """Decodes histories and copies, and adapts the users whose copy is missing or older than what is kept."""
@@ -130,6 +130,7 @@ class Personaliser:
         some = events if everybody else events.map(lambda x: x[anew])
         made, missed = self._adapt(some, attributes if everybody else attributes[anew])
         self._made["adapted"].inc(int(anew.size))
+        self._made["refused"].inc(int(np.count_nonzero(~made.accepted)) - len(missed))
         return made if everybody else _put(adapted, anew, made), anew[missed]
 
     def _carry(
