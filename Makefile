@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FOREIGN := recsim-no-tf==0.2.3 recogym==0.1.3.0
 
 .PHONY: setup demo test soak check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train \
-	bench-metastep bench-adapt peers-env protos lock clean
+	bench-metastep bench-adapt bench-simulators peers-env protos lock clean
 
 setup: $(READY)
 
@@ -38,7 +38,7 @@ check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train bench-metastep bench-adapt  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train bench-metastep bench-adapt bench-simulators  ## all benchmarks; each writes benchmarks/results/NAME.json
 	$(BIN)/quickstudy bench report
 
 bench-demo: $(READY)
@@ -59,7 +59,7 @@ peers-env: .venv-peers/.ready  ## an environment for the sequential peers, whose
 	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-sequential.txt
 	touch .venv-peers/.ready
 
-bench-control bench-metastep bench-adapt: bench-%: $(READY)
+bench-control bench-metastep bench-adapt bench-simulators: bench-%: $(READY)
 	$(BIN)/quickstudy bench $*
 
 bench-train: $(READY)

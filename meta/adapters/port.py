@@ -158,6 +158,11 @@ def remembering(params: dict[str, FloatArray], share: float) -> dict[str, FloatA
     return {**params, DECAY: np.asarray(np.log(share / (1.0 - share)), np.float32)}
 
 
+def alert(params: dict[str, FloatArray], by: float) -> dict[str, FloatArray]:
+    """Parameters that forget faster, the logit of what they remember less by `by`; those without it unchanged."""
+    return {**params, DECAY: (params[DECAY] - by).astype(np.float32)} if DECAY in params else params
+
+
 def settled_evidence(params: Params) -> dict[str, Array]:
     """What `evidence` takes from the parameters alone: the logarithm of the decay per decision."""
     decay = sigmoid(params[DECAY])

@@ -26,7 +26,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "test": (0, 0.9), "order": (1, 2), "block": (1, 1e4), "memory": (1, 1e7), "mix": (0, 1), "epsilon": (0, 1),
     "explore": (0, 1), "first_order": (0, 1), "multi_step": (0, 1), "inner_rate": (1e-3, 1e3),
     "episodes": (1, 1e4), "window": (1, 1e4), "likelihood": (0, 1e3),
-    "sampled": (1, 1e6), "prices": (0, 1e5), "remember": (0.01, 0.999),
+    "sampled": (1, 1e6), "prices": (0, 1e5), "remember": (0.01, 0.999), "alert": (0, 10),
     "priority": (0, 1), "correction": (0, 1), "n_steps": (0, 1e4), "time_scale": (1e-9, 1e12),
 }  # fmt: skip
 """Lowest and highest value by name; numbers of other names must be finite and at least 0."""

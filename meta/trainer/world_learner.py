@@ -49,6 +49,8 @@ class Settings:
         width, hidden, tower, steps, order: see `Spec`.
         inner_rate: what the learnt rates of `maml` start from.
         remember: what the learnt share of evidence that stays with every decision starts from, above 0 and below 1.
+        alert: by how much the logit of that share is lowered after training: on tuning users this earned as much, and
+            a change of taste was noticed sooner; held lower while it is learnt it gained nothing.
         history: most events of a user that adaptation sees, as many whole slates as they make.
         prices: rounds in which prices are tried at the end, see `prices`; none where nothing later counts (discount 0).
     """
@@ -82,6 +84,7 @@ class Settings:
     order: int = 2
     inner_rate: float = 1.3
     remember: float = 0.85
+    alert: float = 0.5
     history: int = 128
     prices: int = 12
 

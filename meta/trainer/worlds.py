@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from meta.adapters import ADAPTERS, finetune
+from meta.adapters.port import alert
 from meta.checkpoint import Manifest, save
 from meta.errors import InputError
 from meta.experience import World
@@ -131,6 +132,7 @@ def train(
     if spec.adapter != adapter:
         spec = replace(spec, adapter=adapter)
         learnt = _transferred(learner, spec, rng, how)
+    learnt = alert(learnt, how.alert)
     if how.discount:
         learnt = priced(world, catalogue.features, learnt, spec, rng, how.prices)
     final = meet(world, catalogue.features, learnt, spec, rng, epsilon=0.0, temperatures=(0.0,))

@@ -81,7 +81,7 @@ def test_learning_lowers_the_choice_loss_and_finds_what_users_like(tmp_path: Pat
         train(
             InterestExploration(64, steps=30),
             tmp_path / "p",
-            settings=Settings(iterations=12, block=10, discount=0.9, prices=0),
+            settings=Settings(iterations=12, block=10, discount=0.9, prices=0, alert=0.0),
         )
     )
     learnt = load(tmp_path / "p")

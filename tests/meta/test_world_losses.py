@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from meta import q_network
+from meta.adapters.port import alert
 from meta.experience import Episodes
 from meta.spec import Spec
 from meta.trainer.descent import descend
@@ -172,6 +173,12 @@ def test_a_learner_starts_to_forget_as_it_is_told() -> None:
     features = worlds_of_numbers.catalogue(rng).features
     learner = Learner(worlds_of_numbers.spec("maml"), features, 5, rng, Settings(remember=0.8))
     np.testing.assert_allclose(np.log(4.0), learner.learnt()["evidence.decay"], rtol=1e-6)
+
+
+def test_an_alert_copy_remembers_less() -> None:
+    """A logit of 2 less half a unit is 1.5; who weighs no evidence stays as they are."""
+    assert {"evidence.decay": 1.5} == alert({"evidence.decay": np.asarray(2.0)}, 0.5)
+    assert {} == alert({}, 0.5)
 
 
 def test_a_gradient_that_is_no_number_moves_nothing() -> None:
