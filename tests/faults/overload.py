@@ -34,7 +34,7 @@ class Load:
 
 
 class Callers:
-    """Calls of Recommend on raw messages, which cost the caller little.
+    """Calls of Recommend on raw messages that ask for the whole catalogue: cheap to make, dear to answer.
 
     Args:
         target: "host:port".
@@ -47,10 +47,7 @@ class Callers:
         ]
         self._calls = [channel.unary_unary(METHOD) for channel in self._channels]
         self._deadline = deadline_s
-        self._requests = [
-            pb.RecommendRequest(user_id=f"o{n}", candidate_ids=[f"i{k}" for k in range(100)]).SerializeToString()
-            for n in range(64)
-        ]
+        self._requests = [pb.RecommendRequest(user_id=f"o{n}").SerializeToString() for n in range(64)]
 
     async def close(self) -> None:
         """Ends the connections."""

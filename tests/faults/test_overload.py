@@ -14,7 +14,7 @@ from service.decisions import stream
 from service.embedded import EmbeddedStore
 from tests.faults.overload import CHANNELS, Callers
 from tests.faults.traffic import CANDIDATES
-from tests.service.support import start_server
+from tests.service.support import make_policy, start_server
 
 DEADLINE_S = 0.5
 IN_FLIGHT = 64
@@ -23,9 +23,10 @@ IN_FLIGHT = 64
 @pytest.mark.parametrize(
     "seconds", [pytest.param(2.0, id="short"), pytest.param(60.0, id="long", marks=pytest.mark.soak)]
 )
-async def test_twice_the_calls_that_can_be_answered(policy: Path, tmp_path: Path, seconds: float) -> None:
+async def test_twice_the_calls_that_can_be_answered(tmp_path: Path, seconds: float) -> None:
     """The excess is refused at the door; nobody is told of an inner error, and afterwards all is as before."""
     settings = {"STORE_READ_TIMEOUT_S": "0.025", "MAX_STREAMS": str(IN_FLIGHT // CHANNELS)}
+    policy = make_policy(tmp_path / "policy", items=20_000)  # the service has to be what is short, not its callers
     server = await asyncio.to_thread(start_server, policy, tmp_path / "data", **settings)
     callers = Callers(server.target, DEADLINE_S)
     try:
