@@ -1,17 +1,20 @@
-"""Whether a user's copy may serve: it is sound, and it would not have predicted that user worse than the prior does."""
+"""Whether a user's copy may serve: it is sound, and learning has not misled it about that user's newest decisions.
+
+A copy that predicts the newest decisions, which it has seen, better than the prior is let through: whatever older
+events had taught it wrongly is put right. Only where it does not is the copy made that has not seen them, and judged.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from meta.adapters import Support
-from meta.choice import losses, over_slate
-from meta.types import BoolArray, FloatArray, IntArray
+from meta.choice import Outcomes, over_slate
+from meta.types import BoolArray, Events, FloatArray, IntArray
 
 LARGEST = 1e3
 """A copy with a larger number in it has exploded."""
 HELD_OUT = 10
-"""Newest decisions of a history that the copy made before them has to predict."""
+"""Newest decisions of a history by which a copy is judged."""
 LEAST = 2 * HELD_OUT
 """Decisions of a history from which on that is asked; fewer prove nothing."""
 DOUBT = 2.5
@@ -24,17 +27,25 @@ def sound(copy: FloatArray) -> BoolArray:
     return found
 
 
-def prefixes(length: IntArray) -> IntArray:
-    """The prefixes of histories of this length [B] to adapt to: [B, 2], or [B, 1] where none can be judged.
-
-    The whole history comes first, then what came before the decisions that are held out, if any are.
-    """
-    whole = length[:, None]
-    judged = whole >= LEAST
-    return np.concat([whole, whole - HELD_OUT * judged], axis=1) if judged.any() else whole
+def held_out(events: Events) -> BoolArray:
+    """Where events are of the decisions that a history is judged by: [B, T]; nowhere in one that is too short."""
+    age = events.length[:, None] - 1 - events.group
+    held: BoolArray = events.mask & (age < HELD_OUT) & (events.length[:, None] >= LEAST)
+    return held
 
 
-def worse(prior: FloatArray, copy: FloatArray, support: Support) -> BoolArray:
+def before(events: Events) -> IntArray:
+    """The prefix of each history that comes before the decisions that are held out: [B, 1]."""
+    prefix: IntArray = events.length[:, None] - HELD_OUT
+    return prefix
+
+
+def gains(by_event: FloatArray, held: BoolArray) -> FloatArray:
+    """How much better a copy predicts the events held out than the prior: losses [B, 2, T] under both -> [B, T]."""
+    return held * (by_event[:, 0] - by_event[:, 1])
+
+
+def worse(gain: FloatArray, seen: Outcomes) -> BoolArray:
     """Where copies predict decisions that they have not seen clearly worse than the prior: [B].
 
     With d_g how much better a copy predicts decision g, it is worse where sum d_g < -DOUBT sqrt(sum d_g^2). Were the
@@ -43,30 +54,10 @@ def worse(prior: FloatArray, copy: FloatArray, support: Support) -> BoolArray:
     after a change of taste the gate opens again as soon as the copy has seen some of it.
 
     Args:
-        prior, copy: float [B, T], choice loss by event under the prior, and under the copy of the second prefix.
-        support: the histories, of the prefixes that `prefixes` gives.
+        gain: float [B, T], from `gains`.
+        seen: what was chosen.
     """
-    whole, seen = support.inside[:, 0], support.inside[:, 1]
-    held = whole * (1.0 - seen) * (support.age[:, 0] < HELD_OUT)  # without what is too old for both
-    gain = held * (prior - copy)
-    slates: FloatArray = over_slate(gain[:, None], support.seen.same)[:, 0]
-    squares = (support.seen.share * slates**2).sum(-1)
+    slates: FloatArray = over_slate(gain[:, None], seen.same)[:, 0]
+    squares = (seen.share * slates**2).sum(-1)
     clearly: BoolArray = gain.sum(-1) < -DOUBT * np.sqrt(squares)
     return clearly
-
-
-def judge(logits: FloatArray, support: Support) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Mean choice losses [B] by decision of a history under prior and copy, and where the gate stays shut: [B].
-
-    Args:
-        logits: float [B, 1 + P, T] under the prior and the copies of P prefixes.
-        support: the histories, of these prefixes.
-    """
-    by_event = np.asarray(losses(logits, support.seen))
-    inside = support.inside[:, :1]
-    decisions = np.clip((inside * support.seen.share[:, None]).sum(-1), 1.0, None)
-    before, after = ((inside * by_event[:, :2]).sum(-1) / decisions).T
-    shut: BoolArray = ~np.isfinite(after)
-    if logits.shape[1] > 2:
-        shut |= worse(by_event[:, 0], by_event[:, 2], support)
-    return before, after, shut

@@ -16,6 +16,7 @@ from meta.adapters.port import logits
 from meta.arrays import lines, take
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
+from meta.choice import losses
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.state import prefix_ages
 from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
@@ -95,9 +96,20 @@ class Policy:
             attributes: as in `prior`.
         """
         with np.errstate(all="ignore"):
-            support = self._support(events, gate.prefixes(events.length), attributes)
-            copies = np.asarray(self._adapter.adapt(self._params, self.spec, support))
-            return self._accept(self._kept(copies), support, attributes)
+            if attributes is None:
+                attributes = np.zeros((events.users, self.spec.attributes), np.float32)
+            copy, prior, support = self._copies(events, events.length[:, None], attributes)
+            by_event = self._losses(prior, copy, support)
+            inside = support.inside[:, :1]
+            decisions = np.clip((inside * support.seen.share[:, None]).sum(-1), 1.0, None)
+            before, after = ((inside * by_event).sum(-1) / decisions).T
+            accepted = gate.sound(copy) & np.isfinite(after)
+            doubtful = gate.gains(by_event, gate.held_out(events) & (inside[:, 0] > 0)).sum(-1) < 0
+            if (accepted & doubtful).any():
+                some = np.flatnonzero(accepted & doubtful)
+                accepted[some] = ~self._misled(events.map(lambda x: x[some]), attributes[some])
+        copy = np.where(accepted[:, None], copy, prior)
+        return Adaptation(copy, accepted, before, after, inside[:, 0].sum(-1).astype(np.int64))
 
     def advance(self, adapted: Adaptation, events: Events, fresh: BoolArray) -> Adaptation:
         """Carries copies on by new events: the copies that `adapt` gives, at O(1) an event. Losses are not looked at.
@@ -191,24 +203,27 @@ class Policy:
         u0 = q_network.prior(self._params, self.spec, attributes)
         return self._kept(np.asarray(self._adapter.start(self._params, self.spec, u0))[:, 0])
 
-    def _support(self, events: Events, prefix: IntArray, attributes: FloatArray | None) -> Support:
-        if attributes is None:
-            attributes = np.zeros((events.users, self.spec.attributes), np.float32)
-        return q_network.gather(self._params, self.spec, self._table, events, prefix, attributes)
-
     def _kept(self, copy: FloatArray) -> FloatArray:
         """As it is stored: rounded to half floats, but for a state that is carried on."""
         return copy.astype(np.float32) if self.streams else copy.astype(np.float16).astype(np.float32)
 
-    def _accept(self, copies: FloatArray, support: Support, attributes: FloatArray | None) -> Adaptation:
-        """Lets copies [B, P, Z] of the first of P prefixes through, or the prior in their place."""
-        prior, copy = self.prior(len(copies), attributes), copies[:, 0]
-        fast = self._adapter.fast(self._params, self.spec, np.concat([prior[:, None], copies], axis=1), support.prior)
-        inside = support.inside[:, 0]
-        before, after, shut = gate.judge(np.asarray(logits(fast, support)), support)
-        accepted = gate.sound(copy) & ~shut
-        copy = np.where(accepted[:, None], copy, prior)
-        return Adaptation(copy, accepted, before, after, inside.sum(-1).astype(np.int64))
+    def _copies(
+        self, events: Events, prefix: IntArray, attributes: FloatArray
+    ) -> tuple[FloatArray, FloatArray, Support]:
+        """Copies [B, Z] after a prefix [B, 1] of each history, priors [B, Z], and what the copies are learnt from."""
+        support = q_network.gather(self._params, self.spec, self._table, events, prefix, attributes)
+        copy = np.asarray(self._adapter.adapt(self._params, self.spec, support))[:, 0]
+        return self._kept(copy), self.prior(len(copy), attributes), support
+
+    def _losses(self, prior: FloatArray, copy: FloatArray, support: Support) -> FloatArray:
+        """Choice losses by event [B, 2, T] under priors and copies, both [B, Z]."""
+        fast = self._adapter.fast(self._params, self.spec, np.stack([prior, copy], axis=1), support.prior)
+        return np.asarray(losses(logits(fast, support), support.seen))
+
+    def _misled(self, events: Events, attributes: FloatArray) -> BoolArray:
+        """Whose newest decisions are predicted clearly worse by what came before them than by the prior: [B]."""
+        copy, prior, support = self._copies(events, gate.before(events), attributes)
+        return gate.worse(gate.gains(self._losses(prior, copy, support), gate.held_out(events)), support.seen)
 
     def _values(
         self,

@@ -32,7 +32,7 @@ def met_alone(reward: list[float]) -> Events:
     ("reward", "accepted"),
     [
         ([1.0] * 24 + [0.0] * 10, False),  # what was learnt from the first 24 has misled about all that followed
-        ([1.0] * 24 + [0.0] * 16, False),  # and still does
+        ([1.0] * 24 + [0.0] * 16, True),  # until the copy has learnt better
         ([1.0] * 9 + [0.0] * 10, True),  # too short to tell
         ([1.0] * 34, True),
         ([1.0] * 33 + [0.0], True),  # one event, however surprising, decides nothing
@@ -42,7 +42,7 @@ def met_alone(reward: list[float]) -> Events:
 def test_a_copy_that_predicts_worse_than_the_prior_is_refused(
     tmp_path: Path, reward: list[float], accepted: bool
 ) -> None:
-    """The ten newest decisions, predicted by the copy made before them, decide; then the prior serves."""
+    """Where the copy fits the ten newest decisions worse, the one made before them is judged; then the prior serves."""
     save(tmp_path / "p", *checkpoint_parts())
     policy = Policy.load(tmp_path / "p")
     adapted = policy.adapt(met_alone(reward))
@@ -63,6 +63,7 @@ def test_a_user_is_judged_alike_in_any_company(tmp_path: Path) -> None:
 
 
 def test_the_ten_newest_decisions_are_held_out() -> None:
-    """A history of 30 is adapted to whole and without its newest 10; one of 19 is not judged."""
-    assert [[30, 20], [19, 19]] == gate.prefixes(np.array([30, 19])).tolist()
-    assert [[19]] == gate.prefixes(np.array([19])).tolist()
+    """Of a history of 24 the first 14 come before them; nothing is held out of one of 19."""
+    assert [[14]] == gate.before(met_alone([1.0] * 24)).tolist()
+    assert [[False] * 14 + [True] * 10] == gate.held_out(met_alone([1.0] * 24)).tolist()
+    assert [[False] * 19] == gate.held_out(met_alone([1.0] * 19)).tolist()
