@@ -22,5 +22,7 @@ WORKDIR /var/lib/quickstudy
 EXPOSE 50051 9464
 VOLUME /var/lib/quickstudy
 STOPSIGNAL SIGTERM
+# An address that others can reach is refused without certificate and tokens (docs/security.md). Give them as QUICKSTUDY_TLS_* and
+# QUICKSTUDY_ACCESS_*, or add --insecure where the network itself is trusted.
 ENTRYPOINT ["quickstudy"]
 CMD ["serve", "--policy", "/policy", "--host", "0.0.0.0", "--data-dir", "/var/lib/quickstudy"]
