@@ -41,6 +41,7 @@ class Client:
         self._record = self._method("RecordEvents", pb.RecordEventsRequest, pb.RecordEventsResponse)
         self._get = self._method("GetUser", pb.GetUserRequest, pb.GetUserResponse)
         self._delete = self._method("DeleteUser", pb.DeleteUserRequest, pb.DeleteUserResponse)
+        self._activate = self._method("ActivateDecision", pb.ActivateDecisionRequest, pb.ActivateDecisionResponse)
         self._upsert = self._method("UpsertUsers", pb.UpsertUsersRequest, pb.UpsertUsersResponse)
 
     async def __aenter__(self) -> Self:
@@ -67,6 +68,7 @@ class Client:
         excluded_ids: Sequence[str] = (),
         include_seen: bool = False,
         context: pb.Context | None = None,
+        defer_activation: bool = False,
     ) -> pb.RecommendResponse:
         """Ranks candidates, or the whole catalogue, for one user. Raises grpc.aio.AioRpcError."""
         request = pb.RecommendRequest(
@@ -79,6 +81,7 @@ class Client:
             excluded_ids=excluded_ids,
             include_seen=include_seen,
             context=context,
+            defer_activation=defer_activation,
         )
         reply: pb.RecommendResponse = await self._recommend(request)
         return reply
@@ -87,6 +90,10 @@ class Client:
         """Records events; returns one status each. Raises grpc.aio.AioRpcError."""
         reply = await self._record(pb.RecordEventsRequest(events=events))
         return list(reply.statuses)
+
+    async def activate(self, user_id: str, decision_id: str) -> None:
+        """Says that a deferred decision was shown. Raises grpc.aio.AioRpcError."""
+        await self._activate(pb.ActivateDecisionRequest(user_id=user_id, decision_id=decision_id))
 
     async def get_user(self, user_id: str) -> pb.GetUserResponse:
         """Shows what is kept of a user. Raises grpc.aio.AioRpcError."""

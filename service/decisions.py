@@ -11,7 +11,12 @@ from meta.catalogue import id_hash
 from service.tenants import key
 from service.wire import varint
 
-_REQUEST_TAG, _RESPONSE_TAG, _TIME_TAG = b"\x12", b"\x1a", b"\x08"  # fields 2, 3 (bytes) and 1 (varint) of Decision
+_TIME_TAG, _REQUEST_TAG, _RESPONSE_TAG, _APPRENTICE_TAG = (
+    b"\x08",
+    b"\x12",
+    b"\x1a",
+    b"\x22",
+)  # fields 1 to 4 of Decision
 
 
 class Logged(NamedTuple):
@@ -37,12 +42,13 @@ def seed_of(decision_id: str) -> int:
     return id_hash(decision_id)
 
 
-def encode(time_ms: int, request: bytes, response: bytes) -> bytes:
+def encode(time_ms: int, request: bytes, response: bytes, apprentice: bytes = b"") -> bytes:
     """A serialized Decision; joining the parts at hand spares building the message anew."""
     return b"".join(
         (
             *(_TIME_TAG, varint(time_ms)),
             *(_REQUEST_TAG, varint(len(request)), request),
             *(_RESPONSE_TAG, varint(len(response)), response),
+            *((_APPRENTICE_TAG, varint(len(apprentice)), apprentice) if apprentice else ()),
         )
     )

@@ -29,6 +29,7 @@ from service.writer import Writer
 
 UNKNOWN_CANDIDATES = "no candidate is in the catalogue"
 BROKEN = "ranking failed"
+ASKED = "asked for"
 READ_SHARE = 0.5
 """Share of a caller's remaining time that a read may take; the rest is for ranking and the way back."""
 _NOW: list[float | None] = [0.0]
@@ -83,8 +84,8 @@ class Ranker:
         self._metrics = metrics
         self._adapter = policy.manifest.spec.adapter
         self._encoder = ItemEncoder(policy.catalogue.ids)
-        self._temperature = np.zeros(3, np.float32)
-        self._temperature[pb.MODE_UNSPECIFIED] = policy.manifest.temperature
+        self._temperature = np.full(len(pb.Mode.values()), policy.manifest.temperature, np.float32)
+        self._temperature[pb.MODE_GREEDY] = 0.0
         self._temperature[pb.MODE_EXPLORE] = policy.manifest.temperature or 1.0
         metrics.policy.labels(policy.version, self._adapter).set(1)
 
@@ -199,9 +200,12 @@ class Ranker:
                     users.source[i], users.reason[i] = pb.SOURCE_BASELINE, UNKNOWN_CANDIDATES
                     rest.items.extend(_in_order(query, unknown[b]))
             self._describe(rest.adaptation, users, i)
-            reply = rest.SerializeToString() + items[b]
+            reply, apprentice = rest.SerializeToString() + items[b], b""
+            if query.request.mode == pb.MODE_BASELINE:
+                users.source[i], users.reason[i] = pb.SOURCE_BASELINE, ASKED
+                reply, apprentice = self._callers_order(query, ASKED, rest.unknown_ids), reply
             job.reply.set_result(reply)
-            logged.append(decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply)))
+            logged.append(decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply, apprentice)))
         return logged
 
     def _give_order_back(self, job: RecommendJob, error: Exception) -> None:
@@ -210,18 +214,24 @@ class Ranker:
         if not query.request.candidate_ids:
             job.reply.set_exception(error)
             return
-        reply = pb.RecommendResponse(
-            decision_id=query.decision_id,
-            seed=query.seed,
-            items=_in_order(query, query.request.candidate_ids),
-            adaptation=pb.Adaptation(
-                policy_version=self._policy.version, adapter=self._adapter, source=pb.SOURCE_BASELINE, reason=BROKEN
-            ),
-        ).SerializeToString()
+        reply = self._callers_order(query, BROKEN)
         job.reply.set_result(reply)
         self._metrics.served.labels(_NAMES[pb.SOURCE_BASELINE], BROKEN).inc()
         now_ms = time.time_ns() // 1_000_000
         self._writer.put([], [decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply))])
+
+    def _callers_order(self, query: Query, why: str, unknown: Iterable[str] = ()) -> bytes:
+        """The reply with the first candidates, in the order in which they came."""
+        adaptation = pb.Adaptation(
+            policy_version=self._policy.version, adapter=self._adapter, source=pb.SOURCE_BASELINE, reason=why
+        )
+        return pb.RecommendResponse(
+            decision_id=query.decision_id,
+            seed=query.seed,
+            items=_in_order(query, query.request.candidate_ids),
+            adaptation=adaptation,
+            unknown_ids=unknown,
+        ).SerializeToString()
 
     def _describe(self, out: pb.Adaptation, users: Users, i: int) -> None:
         """Says what the user's copy was made from."""

@@ -21,6 +21,7 @@ SCOPES: Mapping[str, Scope] = {
     "Recommend": Scope.READ,
     "GetUser": Scope.READ,
     "RecordEvents": Scope.WRITE,
+    "ActivateDecision": Scope.WRITE,
     "UpsertUsers": Scope.WRITE,
     "DeleteUser": Scope.WRITE,
 }

@@ -112,7 +112,9 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
         server = grpc.aio.server(options=_options(settings))
-        server.add_generic_rpc_handlers((Servicer(policy, store, batcher, popularity, metrics, gate).handlers(),))
+        server.add_generic_rpc_handlers(
+            (Servicer(policy, store, batcher, popularity, metrics, gate, writer).handlers(),)
+        )
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         if (told := settings.access.reflection) != "off":

@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 
 from meta.policy import Policy
+from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import attributes, copies, decisions, history
 from service.batching import Batcher
@@ -21,7 +22,16 @@ from service.popularity import Popularity
 from service.ranker import Query
 from service.store import Store
 from service.tenants import UserKey, user_key
-from service.validation import check_events, check_recommend, check_user_id, check_users, event_problem, time_ms
+from service.validation import (
+    check_activation,
+    check_events,
+    check_recommend,
+    check_user_id,
+    check_users,
+    event_problem,
+    time_ms,
+)
+from service.writer import Writer
 
 SERVICE = "quickstudy.v1.Recommender"
 _RESULTS = {"1": pb.EVENT_RESULT_ADDED, "2": pb.EVENT_RESULT_DUPLICATE, "3": pb.EVENT_RESULT_TOO_OLD}
@@ -44,6 +54,7 @@ class Servicer:
         popularity: Popularity,
         metrics: Metrics,
         gate: Gate | None,
+        writer: Writer,
     ) -> None:
         self._policy = policy
         self._store = store
@@ -51,6 +62,7 @@ class Servicer:
         self._popularity = popularity
         self._metrics = metrics
         self._gate = gate
+        self._writer = writer
         self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
 
@@ -62,6 +74,7 @@ class Servicer:
             "GetUser": (self.get_user, pb.GetUserRequest.FromString),
             "DeleteUser": (self.delete_user, pb.DeleteUserRequest.FromString),
             "UpsertUsers": (self.upsert_users, pb.UpsertUsersRequest.FromString),
+            "ActivateDecision": (self.activate_decision, pb.ActivateDecisionRequest.FromString),
         }
         wrapped = {
             name: method_handler(name, call, parse, self._metrics, self._gate) for name, (call, parse) in calls.items()
@@ -152,6 +165,13 @@ class Servicer:
         unknown = [attributes.unknown(user.attributes, columns) for user in request.users]
         self._metrics.unknown_names.labels("UpsertUsers").inc(sum(map(len, unknown)))
         return pb.UpsertUsersResponse(unknown_names=sorted(set().union(*unknown))).SerializeToString()
+
+    async def activate_decision(self, request: pb.ActivateDecisionRequest, context: Context, tenant: str) -> bytes:
+        """Notes in the decision log that a deferred decision was shown."""
+        check_activation(request)
+        shown = decision_pb2.Decision(time_ms=time.time_ns() // 1_000_000, activated=request)
+        self._writer.put([], [decisions.Logged(tenant, shown.SerializeToString())])
+        return pb.ActivateDecisionResponse().SerializeToString()
 
     def _count(self, request: pb.RecordEventsRequest, statuses: list[pb.EventStatus]) -> None:
         for status in statuses:

@@ -21,7 +21,7 @@ MAX_NAME_BYTES = 128
 MAX_WORDS = 64
 MAX_VECTOR = 1_024
 MAX_FUTURE_MS = 5 * 60_000
-_MODES = (pb.MODE_UNSPECIFIED, pb.MODE_GREEDY, pb.MODE_EXPLORE)
+_MODES = frozenset(pb.Mode.values())
 
 
 def check_recommend(request: pb.RecommendRequest) -> None:
@@ -39,6 +39,8 @@ def check_recommend(request: pb.RecommendRequest) -> None:
         )
     if request.mode not in _MODES:
         raise InvalidFieldError("mode", f"must be one of 0..{len(_MODES) - 1}, got {request.mode}")
+    if request.mode == pb.MODE_BASELINE and not request.candidate_ids:
+        raise InvalidFieldError("candidate_ids", f"must hold 1..{MAX_CANDIDATES:,} ids in mode BASELINE, got 0")
     if (n := len(request.excluded_ids)) > MAX_CANDIDATES:
         raise InvalidFieldError("excluded_ids", f"must hold 0..{MAX_CANDIDATES:,} ids, got {n:,}")
     if request.HasField("context"):
@@ -119,6 +121,13 @@ def check_user_id(user_id: str) -> None:
     """Raises InvalidFieldError unless the id has 1 to 256 bytes."""
     if problem := id_problem(user_id, MAX_ID_BYTES):
         raise InvalidFieldError("user_id", problem)
+
+
+def check_activation(request: pb.ActivateDecisionRequest) -> None:
+    """Raises InvalidFieldError unless user and decision are named."""
+    check_user_id(request.user_id)
+    if problem := id_problem(request.decision_id, MAX_DECISION_ID_BYTES):
+        raise InvalidFieldError("decision_id", problem)
 
 
 def check_events(request: pb.RecordEventsRequest) -> None:

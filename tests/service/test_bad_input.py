@@ -23,7 +23,7 @@ RECOMMEND = [
     ({"candidate_ids": ["i1", ""]}, "candidate_ids", "candidate_ids must have ids of 1..256 bytes, got 0"),
     ({"candidate_ids": ["x" * 257]}, "candidate_ids", "candidate_ids must have ids of 1..256 bytes, got 257"),
     ({"excluded_ids": ["i1"] * 10_001}, "excluded_ids", "excluded_ids must hold 0..10,000 ids, got 10,001"),
-    ({"mode": 9}, "mode", "mode must be one of 0..2, got 9"),
+    ({"mode": 9}, "mode", "mode must be one of 0..3, got 9"),
     ({"decision_id": "d" * 129}, "decision_id", "decision_id must have 0..128 bytes, got 129"),
 ]
 

@@ -15,6 +15,7 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_UNSPECIFIED: _ClassVar[Mode]
     MODE_GREEDY: _ClassVar[Mode]
     MODE_EXPLORE: _ClassVar[Mode]
+    MODE_BASELINE: _ClassVar[Mode]
 
 class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -34,6 +35,7 @@ class EventResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 MODE_UNSPECIFIED: Mode
 MODE_GREEDY: Mode
 MODE_EXPLORE: Mode
+MODE_BASELINE: Mode
 SOURCE_UNSPECIFIED: Source
 SOURCE_ADAPTED: Source
 SOURCE_PRIOR: Source
@@ -46,7 +48,7 @@ EVENT_RESULT_TOO_OLD: EventResult
 EVENT_RESULT_REJECTED: EventResult
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "candidate_ids", "slate_size", "mode", "excluded_ids", "include_seen", "seed", "decision_id", "context")
+    __slots__ = ("user_id", "candidate_ids", "slate_size", "mode", "excluded_ids", "include_seen", "seed", "decision_id", "context", "defer_activation")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_IDS_FIELD_NUMBER: _ClassVar[int]
     SLATE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +58,7 @@ class RecommendRequest(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    DEFER_ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     candidate_ids: _containers.RepeatedScalarFieldContainer[str]
     slate_size: int
@@ -65,7 +68,8 @@ class RecommendRequest(_message.Message):
     seed: int
     decision_id: str
     context: Context
-    def __init__(self, user_id: _Optional[str] = ..., candidate_ids: _Optional[_Iterable[str]] = ..., slate_size: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., excluded_ids: _Optional[_Iterable[str]] = ..., include_seen: _Optional[bool] = ..., seed: _Optional[int] = ..., decision_id: _Optional[str] = ..., context: _Optional[_Union[Context, _Mapping]] = ...) -> None: ...
+    defer_activation: bool
+    def __init__(self, user_id: _Optional[str] = ..., candidate_ids: _Optional[_Iterable[str]] = ..., slate_size: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., excluded_ids: _Optional[_Iterable[str]] = ..., include_seen: _Optional[bool] = ..., seed: _Optional[int] = ..., decision_id: _Optional[str] = ..., context: _Optional[_Union[Context, _Mapping]] = ..., defer_activation: _Optional[bool] = ...) -> None: ...
 
 class Context(_message.Message):
     __slots__ = ("numbers", "categories")
@@ -248,6 +252,18 @@ class User(_message.Message):
     user_id: str
     attributes: Attributes
     def __init__(self, user_id: _Optional[str] = ..., attributes: _Optional[_Union[Attributes, _Mapping]] = ...) -> None: ...
+
+class ActivateDecisionRequest(_message.Message):
+    __slots__ = ("user_id", "decision_id")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    decision_id: str
+    def __init__(self, user_id: _Optional[str] = ..., decision_id: _Optional[str] = ...) -> None: ...
+
+class ActivateDecisionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Attributes(_message.Message):
     __slots__ = ("numbers", "categories", "vectors")

@@ -60,6 +60,11 @@ class RecommenderStub:
                 request_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.SerializeToString,
                 response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.FromString,
                 _registered_method=True)
+        self.ActivateDecision = channel.unary_unary(
+                '/quickstudy.v1.Recommender/ActivateDecision',
+                request_serializer=quickstudy_dot_v1_dot_recommender__pb2.ActivateDecisionRequest.SerializeToString,
+                response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.ActivateDecisionResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServicer:
@@ -114,6 +119,17 @@ class RecommenderServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ActivateDecision(self, request, context):
+        """Says that a decision that was asked for with `defer_activation` has been shown.
+
+        The decision log keeps it as it keeps decisions, behind the reply, so the call is answered while the store is away.
+        It may be repeated, and may come before the log has the decision. One that names no deferred decision has no effect.
+        INVALID_ARGUMENT for a field out of range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -141,6 +157,11 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.UpsertUsers,
                     request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.FromString,
                     response_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.SerializeToString,
+            ),
+            'ActivateDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateDecision,
+                    request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.ActivateDecisionRequest.FromString,
+                    response_serializer=quickstudy_dot_v1_dot_recommender__pb2.ActivateDecisionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -279,6 +300,33 @@ class Recommender:
             '/quickstudy.v1.Recommender/UpsertUsers',
             quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.SerializeToString,
             quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quickstudy.v1.Recommender/ActivateDecision',
+            quickstudy_dot_v1_dot_recommender__pb2.ActivateDecisionRequest.SerializeToString,
+            quickstudy_dot_v1_dot_recommender__pb2.ActivateDecisionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,127 @@
+"""Whose order is shown and what the decision log says of it, through real gRPC and a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import grpc
+import pytest
+
+from protos.quickstudy.v1 import decision_pb2
+from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.client import Client
+from service.embedded import EmbeddedStore
+from service.store import connect
+from tests.service.support import Server
+
+CANDIDATES = [f"i{n}" for n in range(39, -1, -1)]
+ASKED = (pb.SOURCE_BASELINE, "asked for")
+
+
+def order(reply: pb.RecommendResponse) -> list[str]:
+    """The item ids of a slate."""
+    return [item.item_id for item in reply.items]
+
+
+async def logged(
+    server: Server, wanted: Callable[[decision_pb2.Decision], bool], n: int
+) -> list[decision_pb2.Decision]:
+    """The entries of the log that are wanted, in order of time, as soon as there are `n` of them."""
+    redis = connect(EmbeddedStore(server.data_dir).url)
+    found: list[decision_pb2.Decision] = []
+    async with asyncio.timeout(20):
+        while len(found) < n:
+            await asyncio.sleep(0.02)
+            raw = [fields[b"d"] for shard in range(4) for _, fields in await redis.xrange(f"qs:decisions:{shard}")]
+            found = [entry for entry in map(decision_pb2.Decision.FromString, raw) if wanted(entry)]
+    await redis.aclose()
+    return sorted(found, key=lambda entry: entry.time_ms)
+
+
+def shown(entries: Iterable[decision_pb2.Decision]) -> list[str]:
+    """Decisions that count as shown, by the words of decision.proto."""
+    entries = list(entries)
+    activated = {entry.activated.decision_id for entry in entries if entry.HasField("activated")}
+    answered = [entry for entry in entries if entry.HasField("request")]
+    return [
+        entry.response.decision_id
+        for entry in answered
+        if not entry.request.defer_activation or entry.response.decision_id in activated
+    ]
+
+
+async def test_an_apprentice_shows_the_callers_order(client: Client) -> None:
+    """Mode BASELINE shows the first candidates as they came, each once, less the excluded, known or not."""
+    reply = await client.recommend(
+        "apprentice", ["x", "i7", "i7", "i3", "i9", "i1"], slate_size=4, mode=pb.MODE_BASELINE, excluded_ids=["i3"]
+    )
+    assert [(item.item_id, item.score, item.propensity) for item in reply.items] == [
+        (name, 0.0, 1.0) for name in ("x", "i7", "i9", "i1")
+    ]
+    assert (list(reply.unknown_ids), reply.log_propensity) == (["x"], 0.0)
+    assert (reply.adaptation.source, reply.adaptation.reason) == ASKED
+
+
+async def test_the_log_keeps_what_the_apprentice_would_have_shown(client: Client, server: Server) -> None:
+    """Beside the caller's order stands the very reply that the policy gives by itself, and no other mode logs one."""
+    await client.record([pb.Event(event_id=f"e{n}", user_id="watched", item_id=f"i{n}", reward=1.0) for n in range(6)])
+    reply = await client.recommend("watched", CANDIDATES, seed=3, decision_id="watched-1", mode=pb.MODE_BASELINE)
+    own = await client.recommend("watched", CANDIDATES, seed=3, decision_id="watched-2")
+    by, beside = await logged(server, lambda entry: entry.request.user_id == "watched", 2)
+    assert by.response == reply
+    assert order(reply) == CANDIDATES[:10] != order(own)
+    own.decision_id = "watched-1"
+    assert by.apprentice == own
+    assert [by.apprentice.adaptation.source, beside.HasField("apprentice")] == [pb.SOURCE_ADAPTED, False]
+
+
+async def test_modes_of_a_batch_do_not_mix(client: Client) -> None:
+    """Of concurrent calls only those in mode BASELINE get the caller's order."""
+    modes = [pb.MODE_BASELINE, pb.MODE_GREEDY] * 12
+    replies = await asyncio.gather(*(client.recommend("both", CANDIDATES, mode=mode) for mode in modes))
+    greedy = order(await client.recommend("both", CANDIDATES, mode=pb.MODE_GREEDY))
+    assert [order(reply) for reply in replies] == [CANDIDATES[:10], greedy] * 12
+    assert greedy != CANDIDATES[:10]
+
+
+async def test_a_deferred_decision_is_shown_once_activated(client: Client, server: Server) -> None:
+    """Of two deferred decisions only the activated one counts, however often and even if it is named ahead."""
+    await client.activate("ahead", "ahead-1")
+    for name in ("ahead-1", "ahead-2"):
+        reply = await client.recommend("ahead", CANDIDATES, decision_id=name, defer_activation=True)
+        assert (reply.decision_id, len(reply.items)) == (name, 10)
+    await client.recommend("ahead", CANDIDATES, decision_id="ahead-3")
+    await client.activate("ahead", "ahead-1")
+    entries = await logged(server, lambda entry: "ahead" in (entry.request.user_id, entry.activated.user_id), 5)
+    assert sorted(shown(entries)) == ["ahead-1", "ahead-3"]
+    assert [entry.activated for entry in entries if entry.HasField("activated")] == [
+        pb.ActivateDecisionRequest(user_id="ahead", decision_id="ahead-1")
+    ] * 2
+    assert abs(entries[0].time_ms - time.time() * 1000) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("user", "decision", "words"),
+    [
+        ("", "d", "user_id must have 1..256 bytes, got 0"),
+        ("u", "", "decision_id must have 1..128 bytes, got 0"),
+        ("u", "d" * 129, "decision_id must have 1..128 bytes, got 129"),
+    ],
+)
+async def test_an_activation_names_user_and_decision(client: Client, user: str, decision: str, words: str) -> None:
+    """One that does not is refused with the rule that it breaks."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.activate(user, decision)
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, words)
+
+
+async def test_an_apprentice_needs_an_order(client: Client) -> None:
+    """There is no order of the caller's where the whole catalogue is asked for."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.recommend("nobody", mode=pb.MODE_BASELINE)
+    assert (caught.value.code(), caught.value.details()) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "candidate_ids must hold 1..10,000 ids in mode BASELINE, got 0",
+    )
