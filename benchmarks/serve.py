@@ -28,6 +28,7 @@ from benchmarks.report import Claim, write
 from meta.checkpoint import load
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
+from service.habits import PLAIN
 
 IN_FLIGHT = 64
 PROCESSES = 8
@@ -98,7 +99,7 @@ def _requests(items: Sequence[str], users: int) -> list[pb.RecommendRequest]:
 async def _warm(address: str, requests: Sequence[pb.RecommendRequest], items: Sequence[str]) -> None:
     """Gives every user a history and a cached copy."""
     rng = np.random.default_rng(1)
-    async with Client(address) as client:
+    async with Client(address, habits=PLAIN) as client:
         for request in requests:
             await client.record(_clicks(request.user_id, "warm", EVENTS, items, rng))
             await client.recommend(request.user_id, request.candidate_ids)
@@ -119,7 +120,7 @@ async def _latencies(
     """Percentiles of the server's own histogram, one call in flight."""
     rng = np.random.default_rng(2)
     out = {}
-    async with Client(address) as client:
+    async with Client(address, habits=PLAIN) as client:
         for name in ("100 candidates, cached copy", "100 candidates, just clicked", "whole catalogue"):
             before, cpu = _buckets(page), _samples(page)["process_cpu_seconds_total"]
             for i in range(calls):

@@ -16,6 +16,7 @@ import grpc
 from meta.errors import InputError
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
+from service.results import EventResult
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class Crowd:
         told = zip(self._users, self._decisions, slates, rewards, strict=True)
         for statuses in self._all(lambda *what: self._client.record(self._events(*what)), told):
             for status in statuses:
-                if status.result != pb.EVENT_RESULT_ADDED:
+                if status.result != EventResult.ADDED:
                     raise InputError(f"the service at {self._target} must add every event, got: {status}")
             self.events += len(statuses)
         self._step += 1

@@ -12,6 +12,7 @@ import redis
 from service.client import Client
 from service.decisions import stream
 from service.embedded import EmbeddedStore
+from service.habits import PLAIN
 from tests.faults.overload import CHANNELS, Callers
 from tests.faults.traffic import CANDIDATES
 from tests.service.support import make_policy, start_server
@@ -34,7 +35,7 @@ async def test_twice_the_calls_that_can_be_answered(tmp_path: Path, seconds: flo
         most = await callers.most(IN_FLIGHT, min(seconds, 10.0))
         twice = await callers.at(2 * most.goodput, seconds)
         print(f"\nat most {asdict(most)}\ntwice as many {asdict(twice)}\ngoodput {twice.goodput / most.goodput:.2f}")
-        async with Client(server.target) as client:
+        async with Client(server.target, habits=PLAIN) as client:
             after = await client.recommend("o1", CANDIDATES)
     finally:
         await callers.close()

@@ -18,6 +18,7 @@ from redis import Redis
 
 from service.client import Client
 from service.embedded import EmbeddedStore
+from service.habits import PLAIN
 from tests.faults.proxy import SlowProxy
 from tests.faults.traffic import DEADLINE_S, Kept, Outage, outage
 from tests.service.support import start_server
@@ -39,7 +40,7 @@ async def service(policy: Path, data_dir: Path, url: str) -> AsyncIterator[Clien
     """A client of a server on that store, with the read timeout of a server as installed."""
     settings = {"REDIS": url, "STORE_READ_TIMEOUT_S": "0.025", "STORE_HISTORY_CAP": "128"}
     server = await asyncio.to_thread(start_server, policy, data_dir, **settings)  # a proxy may live on this loop
-    async with Client(server.target, DEADLINE_S) as client:
+    async with Client(server.target, DEADLINE_S, habits=PLAIN) as client:
         await client.ready()
         try:
             yield client

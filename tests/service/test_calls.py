@@ -18,6 +18,7 @@ from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
 from service.embedded import EmbeddedStore
+from service.results import EventStatus, Slate, slate
 from service.store import connect
 from tests.service.support import ROOT, Server, make_policy, start_server
 
@@ -32,12 +33,12 @@ def event(user: str, name: str, item: str, reward: float = 1.0, at_ms: int | Non
     return made
 
 
-def results(statuses: list[pb.EventStatus]) -> list[str]:
-    """Names of results without their common start."""
-    return [pb.EventResult.Name(status.result).removeprefix("EVENT_RESULT_") for status in statuses]
+def results(statuses: list[EventStatus]) -> list[str]:
+    """Names of results."""
+    return [status.result.name for status in statuses]
 
 
-def order(reply: pb.RecommendResponse) -> list[str]:
+def order(reply: Slate) -> list[str]:
     """The item ids of a slate."""
     return [item.item_id for item in reply.items]
 
@@ -61,7 +62,7 @@ async def test_the_cached_copy_gives_the_same_slate(client: Client) -> None:
     while not (await client.get_user("cached")).copy.current:
         await asyncio.sleep(0.01)
     again = await client.recommend("cached", CANDIDATES, seed=1)
-    assert [item.SerializeToString() for item in fresh.items] == [item.SerializeToString() for item in again.items]
+    assert fresh.items == again.items
     assert again.adaptation.events_used == 5
 
 
@@ -189,7 +190,7 @@ async def test_every_decision_is_logged(client: Client, server: Server) -> None:
             decisions = [decision_pb2.Decision.FromString(fields[b"d"]) for _, fields in entries]
             found += [d for d in decisions if d.response.decision_id == "logged-1"]
     await redis.aclose()
-    assert [(d.request, d.response) for d in found] == [(asked, reply)]
+    assert [(d.request, slate(d.response)) for d in found] == [(asked, reply)]
     assert abs(found[0].time_ms - time.time() * 1000) < 60_000
 
 
