@@ -40,6 +40,7 @@ class Metrics:
             "copies_total", "Copies used: cached, carried on or adapted on the way; of these refused.", "state"
         )
         self.served = counter("served_total", "Slates by source and reason.", "source", "reason")
+        self.repeated = counter("repeated_total", "Slates given again, as their decision_id was known.")
         self.unknown_items = counter("unknown_items_total", "Items that the catalogue does not know.", "call")
         self.unknown_names = counter(
             "unknown_names_total", "Names of attributes or contexts that the policy does not know.", "call"

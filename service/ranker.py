@@ -19,6 +19,7 @@ from service.batching import Job
 from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.metrics import Metrics
+from service.named import Name, find, name_of
 from service.popularity import Popularity
 from service.replies import ItemEncoder
 from service.store import Kept, Store
@@ -52,13 +53,15 @@ class Query:
     seed: int
     slate_size: int
     tenant: str
+    name: Name | None
 
     @classmethod
     def of(cls, request: pb.RecommendRequest, raw: bytes, new_id: str, tenant: str) -> Query:
         """Fills in decision id, seed and slate size where the request leaves them open."""
         decision_id = request.decision_id or new_id
         seed = request.seed if request.HasField("seed") else decisions.seed_of(decision_id)
-        return cls(request, raw, decision_id, seed, request.slate_size or DEFAULT_SLATE, tenant)
+        name = name_of(user_key(tenant, request.user_id), decision_id) if request.decision_id else None
+        return cls(request, raw, decision_id, seed, request.slate_size or DEFAULT_SLATE, tenant, name)
 
 
 RecommendJob = Job[Query, bytes]
@@ -95,16 +98,60 @@ class Ranker:
         self._metrics.batch_users.observe(len(jobs))
         away, ages = "", _NOW * len(jobs)
         keys = [_user_key(job) for job in jobs]
+        names = [job.request.name for job in jobs if job.request.name is not None]
+        decided: list[bytes | None] = []
         try:
-            kept = await self._store.read(
-                keys, attributes=self._policy.spec.attributes > 0, within_s=READ_SHARE * _time_left(jobs)
+            kept, decided = await self._store.read_named(
+                keys,
+                [name.user for name in names],
+                attributes=self._policy.spec.attributes > 0,
+                within_s=READ_SHARE * _time_left(jobs),
             )
         except StoreUnavailableError as error:
             away = error.reason
             kept, ages = self._store.recall(keys)
         started = perf_counter()
-        self._compute(jobs, kept, ages, away)
+        if names:
+            self._compute_once(jobs, kept, ages, away, dict(zip(names, decided, strict=False)))
+        else:
+            self._compute(jobs, kept, ages, away)
         self._metrics.rank_seconds.observe(perf_counter() - started)
+
+    def _compute_once(
+        self,
+        jobs: list[RecommendJob],
+        kept: Kept,
+        ages: list[float | None],
+        why: str,
+        decided: Mapping[Name, bytes | None],
+    ) -> None:
+        """As `_compute`, where some jobs have names: each of these is decided once, for equal names together too.
+
+        Args:
+            decided: what the store keeps of their users' decisions; empty where it was not read.
+        """
+        waiting = list(range(len(jobs)))
+        while waiting:
+            now: dict[Name | int, int] = {}
+            for i in waiting:
+                name = jobs[i].request.name
+                if name is None or not self._repeat(jobs[i], name, decided.get(name)):
+                    now.setdefault(i if name is None else name, i)
+            some = list(now.values())
+            if some:
+                part = Kept(*([each[i] for i in some] for each in kept))
+                self._compute([jobs[i] for i in some], part, [ages[i] for i in some], why)
+            waiting = [i for i in waiting if i not in some and not jobs[i].reply.done()]
+
+    def _repeat(self, job: RecommendJob, name: Name, kept: bytes | None) -> bool:
+        """Answers a job by the decision of its name; false where there is none."""
+        reply = self._writer.named(name) or find(kept, name)
+        if reply is None:
+            return False
+        if not job.reply.done():
+            job.reply.set_result(reply)
+            self._metrics.repeated.inc()
+        return True
 
     def _compute(self, jobs: list[RecommendJob], kept: Kept, ages: list[float | None], why: str) -> None:
         """Answers jobs by what is kept, as it was known `ages` ago and `why`; should one break it, each alone.
@@ -181,7 +228,6 @@ class Ranker:
         """Builds and sets the reply of each job; returns the decisions to log."""
         items = self._encoder.encode(ranking)
         joint = ranking.log_propensity.sum(axis=1, dtype=np.float64).tolist()
-        now_ms = time.time_ns() // 1_000_000
         logged = []
         for b, (job, i) in enumerate(zip(jobs, part, strict=True)):
             if job.reply.done():  # the caller has gone: nothing was shown, nothing is logged
@@ -204,9 +250,17 @@ class Ranker:
             if query.request.mode == pb.MODE_BASELINE:
                 users.source[i], users.reason[i] = pb.SOURCE_BASELINE, ASKED
                 reply, apprentice = self._callers_order(query, ASKED, rest.unknown_ids), reply
-            job.reply.set_result(reply)
-            logged.append(decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply, apprentice)))
+            logged.append(self._send(job, reply, apprentice))
         return logged
+
+    def _send(self, job: RecommendJob, reply: bytes, apprentice: bytes = b"") -> decisions.Logged:
+        """Sets a reply, which stands from now on if it has a name, and returns the decision to log."""
+        query = job.request
+        job.reply.set_result(reply)
+        if query.name is not None:
+            self._writer.name(query.name, reply)
+        now_ms = time.time_ns() // 1_000_000
+        return decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply, apprentice))
 
     def _give_order_back(self, job: RecommendJob, error: Exception) -> None:
         """The last resort: the caller's order where there is one."""
@@ -214,11 +268,8 @@ class Ranker:
         if not query.request.candidate_ids:
             job.reply.set_exception(error)
             return
-        reply = self._callers_order(query, BROKEN)
-        job.reply.set_result(reply)
+        self._writer.put([], [self._send(job, self._callers_order(query, BROKEN))])
         self._metrics.served.labels(_NAMES[pb.SOURCE_BASELINE], BROKEN).inc()
-        now_ms = time.time_ns() // 1_000_000
-        self._writer.put([], [decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply))])
 
     def _callers_order(self, query: Query, why: str, unknown: Iterable[str] = ()) -> bytes:
         """The reply with the first candidates, in the order in which they came."""

@@ -175,6 +175,7 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         cap=history_cap(kept, policy),
         history_ttl_s=kept.history_ttl_s,
         copy_ttl_s=kept.copy_ttl_s,
+        named_ttl_s=kept.named_ttl_s,
         read_timeout_s=kept.read_timeout_s,
         write_timeout_s=kept.write_timeout_s,
         recent_bytes=kept.recent_bytes,

@@ -152,7 +152,9 @@ class Servicer:
     async def delete_user(self, request: pb.DeleteUserRequest, context: Context, tenant: str) -> bytes:
         """Erases all that is kept of a user."""
         check_user_id(request.user_id)
-        existed = await self._store.erase(user_key(tenant, request.user_id))
+        user = user_key(tenant, request.user_id)
+        self._writer.forget(user)
+        existed = await self._store.erase(user)
         return pb.DeleteUserResponse(existed=existed).SerializeToString()
 
     async def upsert_users(self, request: pb.UpsertUsersRequest, context: Context, tenant: str) -> bytes:

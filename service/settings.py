@@ -53,6 +53,8 @@ class StoreSettings:
     """Seconds after which a silent user is forgotten."""
     copy_ttl_s: int = 3_600
     """Seconds that a copy is kept; it is made again from the history when needed."""
+    named_ttl_s: int = 600
+    """Seconds for which a user's decision_id, given by the caller, gets the same decision again."""
     read_timeout_s: float = 0.025
     """Seconds that a Recommend waits for Redis before it is answered without; less where its caller has less time."""
     recent_bytes: int = 32 * 2**20

@@ -22,16 +22,19 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from service.breaker import Breaker
 from service.errors import STORE_SLOW, StoreRefusedError, StoreUnavailableError
 from service.metrics import Metrics
+from service.named import Name
 from service.recent import Recent
 from service.tenants import UserKey
 
 _SCRIPTS = {
     name: (Path(__file__).parent / f"{name}.lua").read_text()
-    for name in ("append", "save_copy", "log_decisions", "count")
+    for name in ("append", "save_copy", "log_decisions", "keep_decision", "count")
 }
 _SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
 """By these Redis knows our scripts."""
 
+NAMED, NAMED_BYTES = 16, 65_536
+"""Most decisions that are kept of a user under their names, and most bytes of them; the oldest leave."""
 PIECE = 1_000
 """Counts read at a time."""
 CONNECTIONS = 16
@@ -77,7 +80,7 @@ class Store:
         redis: a client of one server that returns bytes.
         prefix: put before every key.
         cap: events kept of each user.
-        history_ttl_s, copy_ttl_s: seconds to live.
+        history_ttl_s, copy_ttl_s, named_ttl_s: seconds to live.
         read_timeout_s, write_timeout_s: longest wait, seconds.
         recent_bytes: what is remembered in this process of users read lately, for when the store is away.
         recent_s: seconds for which that may be used.
@@ -92,6 +95,7 @@ class Store:
         cap: int = 64,
         history_ttl_s: int = 90 * 86_400,
         copy_ttl_s: int = 3_600,
+        named_ttl_s: int = 600,
         read_timeout_s: float = 0.025,
         write_timeout_s: float = 2.0,
         recent_bytes: int = 32 * 2**20,
@@ -103,6 +107,7 @@ class Store:
         self._cap = cap
         self._ttl = history_ttl_s
         self._copy_ttl = copy_ttl_s
+        self._named_ttl = named_ttl_s
         self._read_timeout = read_timeout_s
         self._write_timeout = write_timeout_s
         self._recent = Recent(recent_bytes, recent_s)
@@ -115,6 +120,10 @@ class Store:
         start = f"{self._prefix}{user}"
         return f"{start}:h", f"{start}:c", f"{start}:a"
 
+    def named_key(self, user: UserKey) -> str:
+        """The key of a user's decisions that have names."""
+        return f"{self._prefix}{user}:d"
+
     async def start(self) -> None:
         """Checks that the store answers and gives it our scripts."""
         async with self._watched("start", self._write_timeout):
@@ -126,15 +135,27 @@ class Store:
 
         Without `attributes` those are not asked for.
         """
+        return (await self.read_named(users, (), attributes=attributes, within_s=within_s))[0]
+
+    async def read_named(
+        self,
+        users: Sequence[UserKey],
+        named: Sequence[UserKey],
+        *,
+        attributes: bool = True,
+        within_s: float = math.inf,
+    ) -> tuple[Kept, list[bytes | None]]:
+        """As `read`, and in the same round trip the decisions that are kept under their names, of the users `named`."""
         width = 3 if attributes else 2
         keys = [key for user in users for key in self.keys(user)[:width]]
         asked = self._recent.now()
         async with self._watched("read", min(self._read_timeout, within_s)):
-            values = await self._command("MGET", *keys)
+            values = await self._command("MGET", *keys, *map(self.named_key, named))
+        values, decided = values[: len(keys)], values[len(keys) :]
         told = values[2::width] if attributes else [None] * len(users)
         kept = Kept(values[0::width], values[1::width], told)
         self._recent.read(asked, zip(users, *kept, strict=True))
-        return kept
+        return kept, decided
 
     def recall(self, users: Sequence[UserKey]) -> tuple[Kept, list[float | None]]:
         """What the store told of users last, for when it cannot be read; and the age of that, seconds.
@@ -192,7 +213,7 @@ class Store:
         """Removes all that is kept of a user at once; false where there was nothing."""
         self._recent.forget(user)
         async with self._watched("erase", self._write_timeout):
-            existed = bool(await self._command("UNLINK", *self.keys(user)))
+            existed = bool(await self._command("UNLINK", *self.keys(user), self.named_key(user)))
         self._recent.forget(user)  # a read may have come between
         return existed
 
@@ -216,13 +237,25 @@ class Store:
             if not cursor:
                 return found
 
-    async def save(self, copies: Sequence[FreshCopy], decisions: Mapping[str, Sequence[bytes]], cap: int) -> None:
-        """Keeps copies whose history has not moved on, and appends decisions to streams of about `cap` entries each."""
+    async def save(
+        self,
+        copies: Sequence[FreshCopy],
+        decisions: Mapping[str, Sequence[bytes]],
+        cap: int,
+        named: Sequence[tuple[Name, bytes]] = (),
+    ) -> None:
+        """Keeps copies whose history has not moved on, and appends decisions to streams of about `cap` entries each.
+
+        Of decisions with a name the reply is kept too, unless the name is taken.
+        """
         calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
             ("save_copy", self.keys(copy.user)[:2], (copy.header, self._copy_ttl, copy.value)) for copy in copies
         ]
         for stream, entries in decisions.items():
             calls.append(("log_decisions", (f"{self._prefix}{stream}",), (cap, *entries)))
+        for name, reply in named:
+            limits = NAMED, NAMED_BYTES, self._named_ttl
+            calls.append(("keep_decision", (self.named_key(name.user),), (*limits, name.hash, reply)))
         async with self._watched("save", self._write_timeout):
             await self._run(calls)
 

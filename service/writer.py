@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from collections.abc import Sequence
 from service.decisions import Logged, stream
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
+from service.named import Name
 from service.store import FreshCopy, Store
+from service.tenants import UserKey
 
 _AT_ONCE = 256
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -18,7 +21,7 @@ _LOG = logging.getLogger("quickstudy")
 
 
 class Writer:
-    """One task that empties two bounded queues into the store and tries again while the store is away.
+    """One task that empties bounded queues into the store and tries again while the store is away.
 
     Decisions are written at least once: a write whose answer was lost is repeated.
 
@@ -41,6 +44,7 @@ class Writer:
         self._linger = linger_s
         self._copies: deque[FreshCopy] = deque()
         self._decisions: deque[Logged] = deque()
+        self._named: dict[Name, bytes] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._shard = 0
@@ -60,6 +64,22 @@ class Writer:
                 self._overflow(len(new) - room, kind)
         self._wake.set()
 
+    def name(self, name: Name, reply: bytes) -> None:
+        """Queues the reply of a decision that has a name; until it is written, `named` tells it."""
+        if len(self._named) < self._backlog:
+            self._named[name] = reply
+        else:
+            self._overflow(1, "named decision")
+
+    def named(self, name: Name) -> bytes | None:
+        """The reply of a decision that is not written yet, None where nothing waits under this name."""
+        return self._named.get(name)
+
+    def forget(self, user: UserKey) -> None:
+        """Gives up what waits under names of a user's decisions."""
+        for name in [name for name in self._named if name.user == user]:
+            del self._named[name]
+
     async def close(self, timeout_s: float = 5.0) -> None:
         """Writes what is queued, for at most `timeout_s` seconds, and stops."""
         if self._task is None:
@@ -69,7 +89,7 @@ class Writer:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._task
-                while self._copies or self._decisions:
+                while self._copies or self._decisions or self._named:
                     try:
                         await self._flush()
                     except StoreUnavailableError:
@@ -96,20 +116,24 @@ class Writer:
                 await asyncio.sleep(_PAUSES_S[-1])
 
     async def _flush(self) -> None:
-        """Writes the oldest entries of both queues; they stay queued when that fails."""
+        """Writes the oldest entries of each queue; they stay queued when that fails."""
         copies = [self._copies[i] for i in range(min(_AT_ONCE, len(self._copies)))]
         decisions = [self._decisions[i] for i in range(min(_AT_ONCE, len(self._decisions)))]
-        if copies or decisions:
+        named = list(itertools.islice(self._named.items(), _AT_ONCE))
+        if copies or decisions or named:
             streams: dict[str, list[bytes]] = defaultdict(list)
             for tenant, value in decisions:
                 streams[stream(tenant, self._shard)].append(value)
-            await self._store.save(copies, streams, self._cap)
+            await self._store.save(copies, streams, self._cap, named)
         for queue, done, kind in ((self._copies, copies, "copy"), (self._decisions, decisions, "decision")):
             for _ in done:
                 queue.popleft()
             self._metrics.written.labels(kind).inc(len(done))
+        for name, _ in named:
+            self._named.pop(name, None)
+        self._metrics.written.labels("named decision").inc(len(named))
         self._shard = (self._shard + 1) % self._shards
-        if not self._copies and not self._decisions:
+        if not self._copies and not self._decisions and not self._named:
             self._wake.clear()
             self._overflowing = False
 

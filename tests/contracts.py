@@ -8,7 +8,8 @@ import numpy as np
 
 from meta.catalogue import id_hash
 from service import history
-from service.store import PIECE, FreshCopy, Kept, Store
+from service.named import find, name_of
+from service.store import NAMED, NAMED_BYTES, PIECE, FreshCopy, Kept, Store
 
 CAP = 64
 """Events that the stores under test keep of each user."""
@@ -150,6 +151,25 @@ class StoreContract:
         assert [await store.erase("u"), await store.erase("u")] == [True, False]
         assert (await store.read(["v"])).attributes == [b"others"]
         assert await store.read(["u"]) == Kept.nothing(1)
+
+    async def test_decisions_with_names(self, store: Store) -> None:
+        """The first reply of a name stands, the newest names are kept, and erasing a user takes them along."""
+        names = [name_of("u", f"d{n}") for n in range(NAMED + 2)]
+        await store.save([], {}, 10, [(name, b"first %d" % n) for n, name in enumerate(names)])
+        await store.save([], {}, 10, [(names[-1], b"second"), (names[1], b"second"), (name_of("v", "d0"), b"other")])
+        _, (mine, other) = await store.read_named(["u"], ["u", "v"])
+        assert [find(mine, name) for name in names[1:4]] == [b"second", None, b"first 3"]
+        assert [find(mine, names[-1]), find(other, name_of("v", "d0"))] == [b"first %d" % (NAMED + 1), b"other"]
+        await store.erase("u")
+        assert (await store.read_named(["u"], ["u"]))[1] == [None]
+
+    async def test_replies_of_named_decisions_are_bounded_in_bytes(self, store: Store) -> None:
+        """Large replies push out the oldest, and one that is larger than all the room is not kept at all."""
+        sizes = [NAMED_BYTES // 2, 100, NAMED_BYTES // 2, NAMED_BYTES]
+        names = [name_of("u", f"d{size}-{n}") for n, size in enumerate(sizes)]
+        await store.save([], {}, 10, [(name, bytes(size)) for name, size in zip(names, sizes, strict=True)])
+        _, (kept,) = await store.read_named(["u"], ["u"])
+        assert [len(find(kept, name) or b"") for name in names] == [0, 100, NAMED_BYTES // 2, 0]
 
     async def test_attributes_are_replaced_and_removed(self, store: Store) -> None:
         """What is said last of a user is kept, without a history too; nothing said removes it."""

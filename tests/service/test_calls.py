@@ -171,8 +171,8 @@ async def test_many_users_at_once_get_what_each_alone_gets(client: Client) -> No
     users = [f"crowd{n}" for n in range(24)]
     await client.record([event(u, f"e{k}", f"i{(7 * n + k) % 120}") for n, u in enumerate(users) for k in range(n % 6)])
     asked = [(u, CANDIDATES[: 3 + n] if n % 3 else []) for n, u in enumerate(users)]
-    together = await asyncio.gather(*(client.recommend(u, c, seed=3, decision_id="d") for u, c in asked))
-    alone = [await client.recommend(u, c, seed=3, decision_id="d") for u, c in asked]
+    together = await asyncio.gather(*(client.recommend(u, c, seed=3) for u, c in asked))
+    alone = [await client.recommend(u, c, seed=3) for u, c in asked]
     assert [order(reply) for reply in together] == [order(reply) for reply in alone]
 
 

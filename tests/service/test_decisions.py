@@ -127,3 +127,37 @@ async def test_an_apprentice_needs_an_order(client: Client) -> None:
         grpc.StatusCode.INVALID_ARGUMENT,
         "candidate_ids must hold 1..10,000 ids in mode BASELINE, got 0",
     )
+
+
+def click(user: str, name: str, item: str) -> pb.Event:
+    """A like."""
+    return pb.Event(event_id=name, user_id=user, item_id=item, reward=1.0)
+
+
+async def test_a_repeated_decision_is_given_as_it_was(client: Client, server: Server) -> None:
+    """After new events and for other words of the request the same id brings the same reply, logged once."""
+    first = await client.recommend("again", CANDIDATES, decision_id="again-1")
+    await client.record([click("again", f"e{n}", f"i{n}") for n in range(8)])
+    repeats = [await client.recommend("again", CANDIDATES[5:], slate_size=3, decision_id="again-1") for _ in range(3)]
+    other = await client.recommend("again", CANDIDATES, decision_id="again-2")
+    entries = await logged(server, lambda entry: entry.request.user_id == "again", 2)
+    assert repeats == [first] * 3
+    assert [first.adaptation.watermark >> 32, other.adaptation.watermark >> 32] == [0, 8]
+    assert [entry.response for entry in entries] == [first, other]
+
+
+async def test_equal_names_in_flight_are_one_decision(client: Client, server: Server) -> None:
+    """Calls that meet in one batch get one reply, though each alone would have got another; names are per user."""
+    asked = [("hedged" if n % 3 else "hedged too", CANDIDATES[n:]) for n in range(24)]
+    replies = await asyncio.gather(*(client.recommend(user, some, decision_id="h") for user, some in asked))
+    entries = await logged(server, lambda entry: entry.request.user_id.startswith("hedged"), 2)
+    assert len({reply.SerializeToString(deterministic=True) for reply in replies}) == len(entries) == 2
+
+
+async def test_an_erased_user_is_decided_for_anew(client: Client) -> None:
+    """DeleteUser forgets decisions by name, those that are not written yet as well."""
+    await client.record([click("erased", "e", "i1")])
+    old = await client.recommend("erased", CANDIDATES, decision_id="x")
+    await client.delete_user("erased")
+    new = await client.recommend("erased", CANDIDATES, decision_id="x")
+    assert [old.adaptation.reason, new.adaptation.reason] == ["", "no events"]

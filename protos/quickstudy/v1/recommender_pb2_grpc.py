@@ -102,7 +102,8 @@ class RecommenderServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Erases history, adapted copy and attributes of one user in one atomic step. UNAVAILABLE when the store is away.
+        """Erases history, adapted copy, attributes and repeatable decisions of one user in one atomic step. UNAVAILABLE when
+        the store is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
