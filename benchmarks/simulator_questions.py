@@ -87,10 +87,12 @@ def _beside(minutes: float, *adapters: str, **settings: Any) -> tuple[Recipe, ..
     return tuple(Recipe(adapter, adapter, minutes, settings=settings) for adapter in adapters)
 
 
+SHORT = {"iterations": 60, "prices": 6}
+"""Of shorter trainings: whatever an iteration costs an adapter, all meet as many users and learn as many steps."""
 LAST = (
-    Recipe("ridge", "ridge", 0.6, settings={"prices": 4}, last=True),
-    Recipe("lstm_optimizer", "lstm_optimizer", 0.6, settings={"prices": 4}, last=True),
-    Recipe("lstm_memory", "lstm_memory", 0.6, settings={"prices": 0}, last=True),
+    Recipe("ridge", "ridge", 1.0, settings=SHORT, last=True),
+    Recipe("lstm_optimizer", "lstm_optimizer", 1.0, settings=SHORT, last=True),
+    Recipe("lstm_memory", "lstm_memory", 1.0, settings=SHORT | {"prices": 0}, last=True),
 )
 """Adapters that stand beside the default one for comparison only: shorter, and after everything else."""
 QUESTIONS = (
@@ -108,13 +110,13 @@ QUESTIONS = (
     Question(
         "interest_exploration",
         1_000,
-        (Recipe(DEFAULT, DEFAULT, 2.0, SEEDS), Recipe("session", "session", 1.2), *LAST),
+        (Recipe(DEFAULT, DEFAULT, 2.0, SEEDS), Recipe("session", "session", 2.0), *LAST),
         served=200,
     ),
     Question("recsim_interest_exploration", 1_000, trained_in="interest_exploration"),
-    Question("recsim_interest_exploration_default", 1_000, _beside(0.7, DEFAULT, "session", prices=0)),
+    Question("recsim_interest_exploration_default", 1_000, _beside(1.5, DEFAULT, "session", iterations=50, prices=0)),
     *(
-        Question(world, 300, _beside(0.6, DEFAULT, "session", prices=4))
+        Question(world, 300, _beside(1.5, DEFAULT, "session", **SHORT))
         for world in (
             "drifting_taste_steady",
             "drifting_taste_tireless",
@@ -126,8 +128,8 @@ QUESTIONS = (
         )
     ),
     *(
-        Question(world, 300, _beside(0.6, DEFAULT, "session", prices=0))
-        for world in ("recsim_interest_evolution", "recogym", "recogym_flips")
+        Question(world, 300, _beside(1.5, DEFAULT, "session", iterations=iterations, prices=0))
+        for world, iterations in (("recsim_interest_evolution", 40), ("recogym", 20), ("recogym_flips", 20))
     ),
 )
 """Most important first: whatever does not fit into the time is left out from the end (`LAST` last), and said to be.
