@@ -143,7 +143,7 @@ async def test_a_repeated_decision_is_given_as_it_was(client: Client, server: Se
     entries = await logged(server, lambda entry: entry.request.user_id == "again", 2)
     assert repeats == [first] * 3
     assert [first.adaptation.watermark >> 32, other.adaptation.watermark >> 32] == [0, 8]
-    assert [entry.response for entry in entries] == [first, other]
+    assert [slate(entry.response) for entry in entries] == [first, other]
 
 
 async def test_equal_names_in_flight_are_one_decision(client: Client, server: Server) -> None:
@@ -151,7 +151,7 @@ async def test_equal_names_in_flight_are_one_decision(client: Client, server: Se
     asked = [("hedged" if n % 3 else "hedged too", CANDIDATES[n:]) for n in range(24)]
     replies = await asyncio.gather(*(client.recommend(user, some, decision_id="h") for user, some in asked))
     entries = await logged(server, lambda entry: entry.request.user_id.startswith("hedged"), 2)
-    assert len({reply.SerializeToString(deterministic=True) for reply in replies}) == len(entries) == 2
+    assert len(set(replies)) == len(entries) == 2
 
 
 async def test_an_erased_user_is_decided_for_anew(client: Client) -> None:
