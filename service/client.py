@@ -99,7 +99,8 @@ class Client:
     ) -> Slate:
         """Ranks candidates, or the whole catalogue, for one user. Raises CallError.
 
-        Without a decision_id one is made here, so that all attempts of the call are one decision.
+        With a decision_id all attempts of the call are one decision, which the service keeps for that; a client that
+        hedges makes one where there is none, others leave it to the service.
         """
         request = pb.RecommendRequest(
             user_id=user_id,
@@ -107,7 +108,7 @@ class Client:
             slate_size=slate_size,
             mode=mode,
             seed=seed,
-            decision_id=decision_id or uuid4().hex,
+            decision_id=decision_id or (uuid4().hex if self._hedge else ""),
             excluded_ids=excluded_ids,
             include_seen=include_seen,
             context=context,
