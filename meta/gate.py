@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from meta.adapters import Support
 from meta.choice import Outcomes, over_slate
 from meta.types import BoolArray, Events, FloatArray, IntArray
 
@@ -27,22 +28,16 @@ def sound(copy: FloatArray) -> BoolArray:
     return found
 
 
-def held_out(events: Events) -> BoolArray:
-    """Where events are of the decisions that a history is judged by: [B, T]; nowhere in one that is too short."""
-    age = events.length[:, None] - 1 - events.group
-    held: BoolArray = events.mask & (age < HELD_OUT) & (events.length[:, None] >= LEAST)
+def newest(support: Support) -> FloatArray:
+    """1 where an event is of the newest decisions of its history, by which a copy is judged: float [B, T]."""
+    held: FloatArray = support.inside[:, 0] * (support.age[:, 0] < HELD_OUT)
     return held
 
 
 def before(events: Events) -> IntArray:
-    """The prefix of each history that comes before the decisions that are held out: [B, 1]."""
+    """The prefix of each history that comes before its newest decisions: [B, 1]."""
     prefix: IntArray = events.length[:, None] - HELD_OUT
     return prefix
-
-
-def gains(by_event: FloatArray, held: BoolArray) -> FloatArray:
-    """How much better a copy predicts the events held out than the prior: losses [B, 2, T] under both -> [B, T]."""
-    return held * (by_event[:, 0] - by_event[:, 1])
 
 
 def worse(gain: FloatArray, seen: Outcomes) -> BoolArray:
@@ -54,7 +49,7 @@ def worse(gain: FloatArray, seen: Outcomes) -> BoolArray:
     after a change of taste the gate opens again as soon as the copy has seen some of it.
 
     Args:
-        gain: float [B, T], from `gains`.
+        gain: float [B, T], how much better each event held out is predicted; 0 for the others.
         seen: what was chosen.
     """
     slates: FloatArray = over_slate(gain[:, None], seen.same)[:, 0]

@@ -99,17 +99,18 @@ class Policy:
             if attributes is None:
                 attributes = np.zeros((events.users, self.spec.attributes), np.float32)
             copy, prior, support = self._copies(events, events.length[:, None], attributes)
+            inside, newest = support.inside[:, 0], gate.newest(support)
             by_event = self._losses(prior, copy, support)
-            inside = support.inside[:, :1]
-            decisions = np.clip((inside * support.seen.share[:, None]).sum(-1), 1.0, None)
-            before, after = ((inside * by_event).sum(-1) / decisions).T
-            accepted = gate.sound(copy) & np.isfinite(after)
-            doubtful = gate.gains(by_event, gate.held_out(events) & (inside[:, 0] > 0)).sum(-1) < 0
-            if (accepted & doubtful).any():
-                some = np.flatnonzero(accepted & doubtful)
-                accepted[some] = ~self._misled(events.map(lambda x: x[some]), attributes[some])
+            summed = by_event @ np.stack([inside, newest], axis=-1)  # [B, prior and copy, whole history and newest]
+            accepted = gate.sound(copy)
+            doubtful = (summed[:, 0, 1] < summed[:, 1, 1]) & (events.length >= gate.LEAST) & accepted
+            if doubtful.any():
+                some = np.flatnonzero(doubtful)
+                accepted[some] = ~self._misled(events.map(lambda x: x[some]), newest[some], attributes[some])
         copy = np.where(accepted[:, None], copy, prior)
-        return Adaptation(copy, accepted, before, after, inside[:, 0].sum(-1).astype(np.int64))
+        decisions = np.maximum((inside * support.seen.share).sum(-1), 1.0)[:, None]
+        before, after = (summed[:, :, 0] / decisions).T
+        return Adaptation(copy, accepted, before, after, inside.sum(-1).astype(np.int64))
 
     def advance(self, adapted: Adaptation, events: Events, fresh: BoolArray) -> Adaptation:
         """Carries copies on by new events: the copies that `adapt` gives, at O(1) an event. Losses are not looked at.
@@ -220,10 +221,11 @@ class Policy:
         fast = self._adapter.fast(self._params, self.spec, np.stack([prior, copy], axis=1), support.prior)
         return np.asarray(losses(logits(fast, support), support.seen))
 
-    def _misled(self, events: Events, attributes: FloatArray) -> BoolArray:
-        """Whose newest decisions are predicted clearly worse by what came before them than by the prior: [B]."""
+    def _misled(self, events: Events, held: FloatArray, attributes: FloatArray) -> BoolArray:
+        """Where the events held out [B, T] are predicted clearly worse by what came before them than by the prior."""
         copy, prior, support = self._copies(events, gate.before(events), attributes)
-        return gate.worse(gate.gains(self._losses(prior, copy, support), gate.held_out(events)), support.seen)
+        by_event = self._losses(prior, copy, support)
+        return gate.worse(held * (by_event[:, 0] - by_event[:, 1]), support.seen)
 
     def _values(
         self,
