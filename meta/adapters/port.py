@@ -169,18 +169,22 @@ def settled_evidence(params: Params) -> dict[str, Array]:
     return {"evidence.log_decay": namespace(decay).log(decay)}
 
 
-def evidence(params: Params, support: Support) -> tuple[Array, Array]:
-    """How much each event counts: older ones less, and by what was chosen.
+def recency(params: Params, support: Support) -> Array:
+    """How much each event counts by its age: [B, P, T]."""
+    return support.inside * namespace(support.inside).exp(params["evidence.log_decay"] * support.age)
 
-    Returns:
-        float [B, P, T] weights, and float [B, P, 1] effective number of decisions.
-    """
-    xp = namespace(support.inside)
-    recency = support.inside * xp.exp(params["evidence.log_decay"] * support.age)
+
+def weighed(params: Params, support: Support, recent: Array) -> Array:
+    """How much each event counts by its age and by what was chosen: `recency` [B, P, T] -> [B, P, T]."""
     w = params["evidence.outcome"]
     outcome = softplus(w[0] + w[1] * support.seen.any_chosen + w[2] * support.seen.reward)
-    decisions = (recency * support.seen.share[:, None, :]).sum(-1)[..., None]
-    return recency * outcome[:, None, :], decisions
+    return recent * outcome[:, None, :]
+
+
+def evidence(params: Params, support: Support) -> tuple[Array, Array]:
+    """How much each event counts, [B, P, T], and the effective number of decisions, [B, P, 1]."""
+    recent = recency(params, support)
+    return weighed(params, support, recent), (recent * support.seen.share[:, None, :]).sum(-1)[..., None]
 
 
 def settled_shrinkage(learnt: Array) -> dict[str, Array]:

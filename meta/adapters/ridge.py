@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.adapters.port import Fast, HeadScope, Support, evidence, evidence_params, logits, prior, settled_evidence
+from meta.adapters.port import (
+    Fast,
+    HeadScope,
+    Support,
+    evidence_params,
+    logits,
+    prior,
+    recency,
+    settled_evidence,
+    weighed,
+)
 from meta.arrays import namespace
 from meta.choice import over_slate, probabilities
 from meta.spec import Spec
@@ -41,7 +51,7 @@ class Ridge(HeadScope):
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
         """One Newton step."""
         xp = namespace(support.e)
-        weight, _ = evidence(params, support)
+        weight = weighed(params, support, recency(params, support))
         u0 = prior(support)
         seen = support.seen
         p = probabilities(logits(Fast(u0), support), seen.same)
