@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from threading import Thread
 from types import TracebackType
@@ -12,6 +13,7 @@ import grpc
 
 from service.client import Client
 from service.habits import Habits
+from service.outbox import Outbox
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,13 +59,14 @@ class BlockingClient(_Blocking):
         token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         habits: Habits = Habits(),  # noqa: B008 # frozen
+        rng: random.Random | None = None,
     ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="quickstudy-client", daemon=True)
         self._thread.start()
 
         async def connect() -> Client:  # on the loop, whose channel it is
-            return Client(target, timeout_s, token=token, credentials=credentials, habits=habits)
+            return Client(target, timeout_s, token=token, credentials=credentials, habits=habits, rng=rng)
 
         self._inner = self._wait(connect())
 
@@ -91,3 +94,34 @@ class BlockingClient(_Blocking):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class BlockingOutbox(_Blocking):
+    """`service.outbox.Outbox` with calls that wait. Use as a context manager.
+
+    Args: those of `service.outbox.Outbox`, with a blocking client.
+    """
+
+    def __init__(
+        self,
+        client: BlockingClient,
+        *,
+        size: int = 500,
+        wait_s: float = 0.5,
+        capacity: int = 10_000,
+        patience_s: float = 60.0,
+    ) -> None:
+        self._loop = client._loop
+        self._inner = Outbox(client._inner, size=size, wait_s=wait_s, capacity=capacity, patience_s=patience_s)
+
+    add = _blocking(Outbox.add)
+    flush = _blocking(Outbox.flush)
+
+    def __enter__(self) -> Self:
+        self._wait(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._wait(self._inner.__aexit__(kind, error, trace))

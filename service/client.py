@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -140,16 +141,19 @@ class Client:
         return bool(reply.existed)
 
     async def _call(self, name: str, request: Message, hedge: Hedge | None = None) -> Any:
-        one = partial(self._attempt, self._methods[name], name, request)
+        ends = asyncio.get_running_loop().time() + self._timeout
+        one = partial(self._attempt, self._methods[name], name, request, ends)
         if hedge is None:
             return await one()
-        return await hedge.first(one, partial(self._attempt, self._again[name], name, request))
+        return await hedge.first(one, partial(self._attempt, self._again[name], name, request, ends))
 
-    async def _attempt(self, call: Any, name: str, request: Message) -> Any:
+    async def _attempt(self, call: Any, name: str, request: Message, ends: float) -> Any:
+        """One attempt, by gRPC's retries several; `ends` is the deadline on the clock of the loop."""
         if self._throttle:
             self._throttle.admit(name)
+        left = ends - asyncio.get_running_loop().time()
         try:
-            reply = await call(request, timeout=self._timeout, metadata=self._metadata)
+            reply = await call(request, timeout=left, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             told = CallError.of(name, error)
             if self._throttle:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import uuid4
 
 from meta.errors import InputError
 from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.results import Slate
 
 Value = float | str | Sequence[str] | Sequence[float]
 """A number; one word; several words; or a vector."""
@@ -48,6 +49,24 @@ def event(
     )
     told.time.FromMilliseconds(time.time_ns() // 1_000_000 if time_at is None else round(time_at.timestamp() * 1000))
     return told
+
+
+def answers(user_id: str, slate: Slate, rewards: Mapping[str, float]) -> list[pb.Event]:
+    """What a user did with a whole slate: an event for each position, 0 for what was shown and not chosen.
+
+    Args:
+        slate: as it was shown.
+        rewards: what items of it earned, by id.
+
+    Raises:
+        InputError: the slate does not hold an item that earned something.
+    """
+    if absent := sorted(rewards.keys() - set(slate.item_ids)):
+        raise InputError(f"rewards must be of items of the slate, not so {absent[0]!r}")
+    return [
+        event(user_id, item, rewards.get(item, 0.0), decision_id=slate.decision_id, position=at)
+        for at, item in enumerate(slate.item_ids, start=1)
+    ]
 
 
 def context(**values: float | str | Sequence[str]) -> pb.Context:

@@ -19,7 +19,7 @@ from service.client import Client
 from service.errors import InvalidFieldError, LimitedError, OverloadedError, StoreUnavailableError
 from service.habits import PLAIN, Habits
 from service.hedge import LEAST
-from service.messages import attributes, context, event
+from service.messages import answers, attributes, context, event
 from service.results import EventResult, EventStatus, Source
 from service.throttle import Throttle
 from tests.service.flaky import flaky
@@ -75,8 +75,8 @@ async def test_an_error_says_what_the_status_says() -> None:
     ]
 
 
-async def test_what_passes_by_itself_is_tried_again_as_the_same_decision() -> None:
-    """UNAVAILABLE twice, then an answer: three attempts of one decision."""
+async def test_what_passes_by_itself_is_tried_again() -> None:
+    """UNAVAILABLE twice, then an answer: three attempts of what was asked for."""
 
     async def answer(request: Any, before: int) -> Any:
         if before < 2:
@@ -84,8 +84,8 @@ async def test_what_passes_by_itself_is_tried_again_as_the_same_decision() -> No
         return pb.RecommendResponse(decision_id=request.decision_id)
 
     async with flaky(answer) as service, Client(service.target) as client:
-        slate = await client.recommend("u")
-    assert [request.decision_id for request in service.requests] == [slate.decision_id] * 3
+        slate = await client.recommend("u", decision_id="d")
+    assert [request.decision_id for request in service.requests] == [slate.decision_id] * 3 == ["d"] * 3
 
 
 @pytest.mark.parametrize("error", [InvalidFieldError("user_id", "is wrong"), OverloadedError("the queue is full")])
@@ -185,6 +185,26 @@ def test_messages_are_written_from_plain_values() -> None:
     one, other = event("u", "i"), event("u", "i", time_at=datetime(2026, 1, 2, tzinfo=UTC))
     assert len({one.event_id, other.event_id, ""}) == 3
     assert other.time.ToMilliseconds() == 1_767_312_000_000
+
+
+async def test_a_whole_slate_is_answered_at_once(client: Client) -> None:
+    """An event for each position, with what it earned; an item that was not shown cannot have earned anything."""
+    slate = await client.recommend("shown", ["i1", "i2", "i3"], mode=pb.MODE_GREEDY)
+    best = slate.item_ids[0]
+    assert [status.kept for status in await client.record(answers("shown", slate, {best: 2.0}))] == [True] * 3
+    kept = (await client.get_user("shown")).events
+    assert {(each.item_id, each.reward, each.position) for each in kept} == {
+        (item, 2.0 * (item == best), at) for at, item in enumerate(slate.item_ids, start=1)
+    }
+    with pytest.raises(InputError, match="rewards must be of items of the slate, not so 'i9'"):
+        answers("shown", slate, {"i9": 1.0})
+
+
+@pytest.mark.parametrize("attempts", [0, 6])
+def test_habits_that_grpc_does_not_have_are_refused(attempts: int) -> None:
+    """It makes one attempt at least and five at most."""
+    with pytest.raises(InputError, match=r"attempts must be in 1\.\.5"):
+        Habits(attempts=attempts)
 
 
 def test_values_that_no_field_can_hold_are_named() -> None:
