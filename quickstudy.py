@@ -234,6 +234,11 @@ def simulate(
     target: Annotated[
         str | None, typer.Option(help="host:port of a service that is judged instead, through gRPC and its store.")
     ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(help="What that service knows its callers by; scopes read and write.", envvar="QUICKSTUDY_TOKEN"),
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file of roots that service's TLS is trusted by.")] = None,
     env: Annotated[str, typer.Option(help="A simulated world, such as drifting_taste.")] = "interest_exploration",
     arguments: Arguments = None,
     interactions: Interactions = None,
@@ -261,7 +266,7 @@ def simulate(
             raise InputError("give --policy, or the --target of a running service, or both")
         met, bars = world(env, users, arguments, (interactions, items, movielens), "held_out"), Bars(at_least, recovery)
         drawn = list(range(seed, seed + seeds))
-        with nullcontext() if target is None else crowd(target) as service:
+        with nullcontext() if target is None else crowd(target, token, ca) as service:
             found = trial.hold(met, policy or (), service, drawn, bars, typer.echo)
         show_table(f"{env}, {users * seeds} users, reward by step", found.printable())
         if png:
@@ -360,13 +365,14 @@ def world(
     return made(WORLDS[name], users, arguments or ())
 
 
-def crowd(target: str) -> Crowd:
+def crowd(target: str, token: str | None, ca: Path | None) -> Crowd:
     """New users of a running service, under a name that nobody had before."""
     from uuid import uuid4
 
+    from service.credentials import of_caller
     from service.crowd import Crowd
 
-    return Crowd(target, f"simulated-{uuid4().hex}")
+    return Crowd(target, f"simulated-{uuid4().hex}", token=token, credentials=of_caller(ca))
 
 
 def fitted(users: int, arguments: list[str], log: LogFiles, part: str) -> Any:

@@ -1,4 +1,4 @@
-"""The certificates of the gRPC port: TLS, and with a client CA mutual TLS."""
+"""The certificates of the gRPC port and of its callers: TLS, and with a client CA mutual TLS."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ def load(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     return grpc.ssl_server_credentials([pair], root_certificates=roots, require_client_auth=roots is not None)
 
 
+def of_caller(ca: Path | None) -> grpc.ChannelCredentials | None:
+    """What a caller trusts: the roots in a PEM file; None for a channel in the clear.
+
+    Raises:
+        StartupError: the file cannot be read, or holds no certificate.
+    """
+    if ca is None:
+        return None
+    roots = _read(ca)
+    _check_roots(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca)
+    return grpc.ssl_channel_credentials(roots)
+
+
 def _check(certificate: Path, key: Path, client_ca: Path | None) -> None:
     """Says at start what is wrong; gRPC would let the port open and every handshake fail."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -37,10 +50,14 @@ def _check(certificate: Path, key: Path, client_ca: Path | None) -> None:
     except (ssl.SSLError, ValueError) as error:
         raise StartupError(f"{certificate} and {key} are no certificate with its key: {_words(error)}") from error
     if client_ca is not None:
-        try:
-            context.load_verify_locations(client_ca)
-        except ssl.SSLError as error:
-            raise StartupError(f"{client_ca} holds no certificate: {_words(error)}") from error
+        _check_roots(context, client_ca)
+
+
+def _check_roots(context: ssl.SSLContext, roots: Path) -> None:
+    try:
+        context.load_verify_locations(roots)
+    except ssl.SSLError as error:
+        raise StartupError(f"{roots} holds no certificate: {_words(error)}") from error
 
 
 def _read(path: Path) -> bytes:

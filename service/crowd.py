@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -34,11 +35,23 @@ class Crowd:
         name: before the names of all users; the service must not have heard of it.
         in_flight: most calls at once; a service refuses more than it has places.
         timeout_s: deadline of each call, seconds.
+        token: what the service knows the crowd by, with the scopes read and write; None: it asks for none.
+        credentials: of a TLS channel; None: a channel in the clear.
     """
 
-    def __init__(self, target: str, name: str, *, in_flight: int = 256, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        target: str,
+        name: str,
+        *,
+        in_flight: int = 256,
+        timeout_s: float = 30.0,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self._target, self._name = target, name
-        self._in_flight, self._timeout_s = in_flight, timeout_s
+        self._in_flight = in_flight
+        self._client_of = partial(Client, target, timeout_s, token=token, credentials=credentials)
         self._users: list[str] = []
         self._visits = count()
         self.calls = 0
@@ -143,7 +156,7 @@ class Crowd:
             ) from error
 
     async def _connect(self) -> Client:
-        client = Client(self._target, self._timeout_s)
+        client = self._client_of()
         try:
             await asyncio.wait_for(client.ready(), CONNECT_S)
         except TimeoutError as error:

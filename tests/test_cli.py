@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,16 @@ def test_simulate_needs_somebody_to_judge() -> None:
         done.returncode,
         done.stderr.strip(),
     )
+
+
+def test_simulate_names_roots_that_it_cannot_trust(tmp_path: Path) -> None:
+    """A file that is away, and one that holds no certificate: one line before anybody is called."""
+    (tmp_path / "nonsense").write_text("nonsense")
+    for file, words in (("none", "cannot read .*none: No such file"), ("nonsense", "nonsense holds no certificate")):
+        done = quickstudy(
+            "simulate", "--env", "drifting_taste", "--target", "localhost:1", "--ca", str(tmp_path / file)
+        )
+        assert (2, True) == (done.returncode, re.search(words, done.stderr) is not None), done.stderr
 
 
 @pytest.mark.parametrize(("bar", "code", "words"), [("0", 0, "PASS: frozen is"), ("2", 1, "FAIL: frozen is below 2")])

@@ -16,7 +16,9 @@ from meta.policy import Policy
 from meta.spec import Spec
 from meta.types import FloatArray, IntArray
 from service.client import Client
+from service.credentials import of_caller
 from service.crowd import Crowd
+from service.scopes import Scope
 from simulators import trial
 from simulators.agents.policy import PolicyAgent
 from simulators.agents.port import Agent
@@ -24,7 +26,9 @@ from simulators.agents.served import ServedAgent
 from simulators.interest_exploration import InterestExploration
 from simulators.run import run
 from simulators.verdict import FLOORS, Bars
+from tests.service.certificates import authority, signed
 from tests.service.support import Server, start_server
+from tests.service.test_access import key
 
 
 def world(users: int = 12) -> InterestExploration:
@@ -99,6 +103,31 @@ def test_a_trial_puts_the_service_first_and_the_policy_beside_it(policy: Path, s
         found.verdict.agent,
         [bar.fault for bar in found.verdict.bars],
     )
+
+
+def test_a_guarded_service_is_judged_by_who_may(policy: Path, tmp_path: Path) -> None:
+    """Over TLS that the crowd trusts, with a token of both scopes; with one that may only read, nothing is recorded."""
+    root = authority(tmp_path, "root")
+    pair = signed(tmp_path, "server", root)
+    tokens, scopes = tmp_path / "tokens", (Scope.READ, Scope.WRITE)
+    both, reader = key(tokens, "", *scopes), key(tokens, "", Scope.READ)
+    guarded = start_server(
+        policy,
+        tmp_path / "data",
+        ACCESS_TOKENS=str(tokens),
+        TLS_CERTIFICATE=str(pair.certificate),
+        TLS_KEY=str(pair.key),
+    )
+    trust = of_caller(root.certificate)
+    with Crowd(guarded.target, "known", token=both, credentials=trust) as crowd:
+        run(world(2), ServedAgent(crowd), 0)
+        assert (12, 24) == (crowd.calls, crowd.events)
+    with (
+        pytest.raises(InputError, match="RecordEvents asks for scope write; the token has read"),
+        Crowd(guarded.target, "reader", token=reader, credentials=trust) as crowd,
+    ):
+        run(world(2), ServedAgent(crowd), 0)
+    assert 0 == guarded.stop()
 
 
 def test_a_service_of_other_items_is_refused(server: Server) -> None:
