@@ -87,7 +87,7 @@ def _beside(minutes: float, *adapters: str, **settings: Any) -> tuple[Recipe, ..
     return tuple(Recipe(adapter, adapter, minutes, settings=settings) for adapter in adapters)
 
 
-SHORT = {"iterations": 60, "prices": 6}
+SHORT = {"iterations": 40, "prices": 4}
 """Of shorter trainings: whatever an iteration costs an adapter, all meet as many users and learn as many steps."""
 LAST = (
     Recipe("ridge", "ridge", 1.0, settings=SHORT, last=True),
@@ -114,7 +114,7 @@ QUESTIONS = (
         served=200,
     ),
     Question("recsim_interest_exploration", 1_000, trained_in="interest_exploration"),
-    Question("recsim_interest_exploration_default", 1_000, _beside(1.5, DEFAULT, "session", iterations=50, prices=0)),
+    Question("recsim_interest_exploration_default", 1_000, _beside(1.5, DEFAULT, "session", iterations=30, prices=0)),
     *(
         Question(world, 300, _beside(1.5, DEFAULT, "session", **SHORT))
         for world in (
@@ -129,7 +129,7 @@ QUESTIONS = (
     ),
     *(
         Question(world, 300, _beside(1.5, DEFAULT, "session", iterations=iterations, prices=0))
-        for world, iterations in (("recsim_interest_evolution", 40), ("recogym", 20), ("recogym_flips", 20))
+        for world, iterations in (("recsim_interest_evolution", 30), ("recogym", 12), ("recogym_flips", 12))
     ),
 )
 """Most important first: whatever does not fit into the time is left out from the end (`LAST` last), and said to be.
