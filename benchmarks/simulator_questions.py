@@ -100,7 +100,7 @@ QUESTIONS = (
         "drifting_taste",
         2_000,
         (
-            Recipe(DEFAULT, DEFAULT, 3.0, SEEDS),
+            Recipe(DEFAULT, DEFAULT, 5.0, SEEDS),
             Recipe(f"{DEFAULT}, gamma 0", DEFAULT, 3.0, settings={"discount": 0.0}),
             Recipe("session", "session", 2.0),
             *LAST,
