@@ -76,6 +76,21 @@ class EmbeddedStore:
             self._release()
             raise
 
+    def runs(self) -> bool:
+        """Whether the server's process is there, be it one of ours or an adopted one."""
+        if self._server is not None:
+            return self._server.poll() is None
+        return self._owner() is not None or not Path("/proc/self").exists()  # where nobody tells, it is believed to
+
+    def revive(self) -> None:
+        """Starts a server that has ended again, the lock still held.
+
+        Raises:
+            StartupError: it does not start.
+        """
+        self._server = self._spawn()
+        self._wait(self._server)
+
     def stop(self) -> None:
         """Shuts the server down, its append-only file flushed, and frees the directory."""
         try:
@@ -119,13 +134,17 @@ class EmbeddedStore:
 
     def _refuse_silent_server(self) -> None:
         """Two servers on one append-only file would damage it."""
+        if (pid := self._owner()) is not None:
+            raise StartupError(f"the store of {self._dir} (process {pid}) runs but does not answer; stop that process")
+
+    def _owner(self) -> int | None:
+        """The process that runs on this directory, where there is one and the system tells."""
         try:
             pid = int((self._dir / "store.pid").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
-            return
-        if str(self.socket).encode() in command:
-            raise StartupError(f"the store of {self._dir} (process {pid}) runs but does not answer; stop that process")
+            return None
+        return pid if str(self.socket).encode() in command else None
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         options = {

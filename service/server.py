@@ -22,6 +22,7 @@ from service.batching import Batcher
 from service.embedded import EmbeddedStore
 from service.errors import StartupError, StoreUnavailableError
 from service.gate import Gate
+from service.keeper import Keeper
 from service.limits import Limits
 from service.metrics import Metrics
 from service.popularity import Popularity
@@ -161,6 +162,9 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         embedded = EmbeddedStore(settings.data_dir, kept.fsync, kept.binary)
         embedded.start()
         stack.callback(embedded.stop)
+        keeper = Keeper(embedded)
+        keeper.start()
+        stack.push_async_callback(keeper.close)
         url = embedded.url
     else:
         url = settings.redis
@@ -180,6 +184,8 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         write_timeout_s=kept.write_timeout_s,
         recent_bytes=kept.recent_bytes,
         recent_s=kept.recent_s,
+        wait_fsync=kept.wait_fsync,
+        wait_replicas=kept.wait_replicas,
     )
     stack.push_async_callback(store.close)
     try:

@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from service.breaker import Breaker
+from service.durability import Durability
 from service.errors import STORE_SLOW, StoreRefusedError, StoreUnavailableError
 from service.metrics import Metrics
 from service.named import Name
@@ -84,6 +85,8 @@ class Store:
         read_timeout_s, write_timeout_s: longest wait, seconds.
         recent_bytes: what is remembered in this process of users read lately, for when the store is away.
         recent_s: seconds for which that may be used.
+        wait_fsync: whether what users did or said is acknowledged only once it is on the store's disk.
+        wait_replicas: replicas that must have it before that.
     """
 
     def __init__(
@@ -100,8 +103,11 @@ class Store:
         write_timeout_s: float = 2.0,
         recent_bytes: int = 32 * 2**20,
         recent_s: float = 3_600.0,
+        wait_fsync: bool = False,
+        wait_replicas: int = 0,
     ) -> None:
         self._redis = redis
+        self._durable = Durability(wait_fsync, wait_replicas, write_timeout_s)
         self._metrics = metrics
         self._prefix = prefix
         self._cap = cap
@@ -129,6 +135,8 @@ class Store:
         async with self._watched("start", self._write_timeout):
             for text in _SCRIPTS.values():
                 await self._redis.script_load(text)
+            if self._durable.command:
+                await self._command(*self._durable.command[:-1], 1)  # is it one that the store understands?
 
     async def read(self, users: Sequence[UserKey], *, attributes: bool = True, within_s: float = math.inf) -> Kept:
         """What is kept of users, in one round trip of at most so many seconds; it is remembered for `recall`.
@@ -185,7 +193,7 @@ class Store:
             for user, packed in events.items()
         ]
         async with self._watched("append", self._write_timeout):
-            replies = await self._run(calls)
+            replies = await self._run(calls, durable=True)
         appended = {}
         for user, (results, length, value) in zip(events, replies, strict=True):
             appended[user] = Appended(results.decode(), length, int.from_bytes(value[:8], "little"))
@@ -205,15 +213,21 @@ class Store:
                     pipeline.set(key, packed, ex=self._ttl)
                 else:
                     pipeline.unlink(key)
-            await pipeline.execute()
+            self._durable.ask(pipeline)
+            self._durable.check(await pipeline.execute())
         for user, packed in users.items():
             self._recent.wrote(user, attributes=packed)
 
     async def erase(self, user: UserKey) -> bool:
         """Removes all that is kept of a user at once; false where there was nothing."""
         self._recent.forget(user)
-        async with self._watched("erase", self._write_timeout):
-            existed = bool(await self._command("UNLINK", *self.keys(user), self.named_key(user)))
+        async with (
+            self._watched("erase", self._write_timeout),
+            self._redis.pipeline(transaction=False) as pipeline,
+        ):
+            pipeline.unlink(*self.keys(user), self.named_key(user))
+            self._durable.ask(pipeline)
+            existed = bool(self._durable.check(await pipeline.execute())[0])
         self._recent.forget(user)  # a read may have come between
         return existed
 
@@ -276,24 +290,32 @@ class Store:
         metrics.store_down.labels(kind).set_function(breaker.open_for)
         return breaker
 
-    async def _run(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
+    async def _run(
+        self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]], *, durable: bool = False
+    ) -> list[Any]:
         """Runs scripts in one round trip; a store that lost them (a restart) is given them again, once."""
         try:
-            return await self._pipeline(calls)
+            return await self._pipeline(calls, durable)
         except NoScriptError:
             for text in _SCRIPTS.values():
                 await self._redis.script_load(text)
-            return await self._pipeline(calls)
+            return await self._pipeline(calls, durable)
 
-    async def _pipeline(self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]]) -> list[Any]:
-        if len(calls) == 1:  # a plain command costs less than a pipeline of one
+    async def _pipeline(
+        self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]], durable: bool
+    ) -> list[Any]:
+        if len(calls) == 1 and not (
+            durable and self._durable.command
+        ):  # a plain command costs less than a pipeline of one
             name, keys, arguments = calls[0]
             return [await self._command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)]
         async with self._redis.pipeline(transaction=False) as pipeline:
             for name, keys, arguments in calls:
                 pipeline.execute_command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)
+            if durable:
+                self._durable.ask(pipeline)
             replies: list[Any] = await pipeline.execute()
-        return replies
+        return self._durable.check(replies) if durable else replies
 
     async def _command(self, *parts: Any) -> Any:
         return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # redis types it nowhere

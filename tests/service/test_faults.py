@@ -245,6 +245,25 @@ async def test_an_orphaned_store_is_adopted(policy: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "data" / "store.pid").exists()
 
 
+async def test_an_embedded_store_that_is_killed_is_started_again(policy: Path, tmp_path: Path) -> None:
+    """Kill -9 of the store alone, the first one and the next: events are there, and new ones are learnt from."""
+    server = start_server(policy, tmp_path / "data", STORE_FSYNC="always")
+    pids = set()
+    async with Client(server.target) as client:
+        for n in range(1, 3):
+            assert pb.EVENT_RESULT_ADDED == await recorded(client, event("u", f"e{n}"))
+            pid = int((tmp_path / "data" / "store.pid").read_text())
+            pids.add(pid)
+            os.kill(pid, signal.SIGKILL)
+            assert pb.EVENT_RESULT_DUPLICATE == await recorded(client, event("u", f"e{n}"))
+            until = time.monotonic() + 10
+            while (told := (await client.recommend("u", CANDIDATES)).adaptation).source != pb.SOURCE_ADAPTED:
+                assert time.monotonic() < until
+            assert (n, 0.0) == (told.events_used, told.staleness)
+    assert (2, 0) == (len(pids), server.stop())
+    assert not (tmp_path / "data" / "store.pid").exists()
+
+
 async def test_a_running_store_without_its_socket_is_not_joined_by_another(policy: Path, tmp_path: Path) -> None:
     """Two stores on one append-only file would damage it: the start is refused and names the process."""
     server = start_server(policy, tmp_path / "data")
