@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from copy import copy as shallow_copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,11 +14,14 @@ import numpy as np
 from meta import eras, gate, groups, neighbours, q_network
 from meta.adapters import Streaming, Support, named
 from meta.adapters.port import logits
-from meta.arrays import lines, take
+from meta.arrays import take
+from meta.assortment import Assortment, Change
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.choice import losses
+from meta.leading import slate
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
+from meta.scoring import HELD, Asked, of_all, of_rows
 from meta.state import prefix_ages
 from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
 
@@ -25,7 +29,8 @@ from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray
 class Policy:
     """One ranking policy for everybody, and the way to each user's copy of it.
 
-    Every method is pure: the shared parameters are never changed, and a user's copy is what the caller passes in.
+    Every method but `offer` is pure: the shared parameters are never changed, and a user's copy is what the caller
+    passes in.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -44,7 +49,7 @@ class Policy:
         self._params = self._adapter.settle(checkpoint.params, self.spec)
         self._nobody = self._start(np.zeros((1, self.spec.attributes), np.float32))
         self.width = self._nobody.shape[1]
-        self._table = q_network.items(self._params, self.spec, self.catalogue.features)
+        self.items = Assortment(self.catalogue, q_network.items(self._params, self.spec, self.catalogue.features))
 
     @classmethod
     def load(cls, folder: Path) -> Policy:
@@ -67,8 +72,16 @@ class Policy:
         other = shallow_copy(self)
         other.catalogue, other.spec = catalogue, replace(self.spec, items=len(catalogue))
         other.manifest = replace(self.manifest, spec=other.spec)
-        other._table = q_network.items(self._params, other.spec, catalogue.features)
+        other.items = Assortment(catalogue, q_network.items(self._params, other.spec, catalogue.features))
         return other
+
+    def assortment(self, changes: Mapping[str, Change]) -> Assortment:
+        """The policy's own items after all changes since it was made, by item id; `offer` puts it in place."""
+        return self.items.changed(self._params, self.spec, changes)
+
+    def offer(self, items: Assortment) -> None:
+        """Ranks these items from now on. What is under way goes on with those that it began with."""
+        self.items = items
 
     def nothing_known(self, events: Events) -> Context:
         """The context of requests of which nothing is known."""
@@ -125,7 +138,7 @@ class Policy:
         start, first = _window(events, fresh)
         tail = events.since(start)
         fresh = fresh[:, start:] & tail.mask
-        news = q_network.gather_new(self._params, self.spec, self._table, tail, fresh, first - start)
+        news = q_network.gather_new(self._params, self.spec, self.items.table, tail, fresh, first - start)
         with np.errstate(all="ignore"):
             copy = np.asarray(cast("Streaming", self._adapter).advance(self._params, self.spec, adapted.copy, news))
         accepted = adapted.accepted & gate.sound(copy)
@@ -174,17 +187,23 @@ class Policy:
             popularity: float [N], from `popularity` lately; None: as the log knew it at the time of the request.
         """
         context = context or self.nothing_known(events)
+        items = self.items
         inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
-        belief = q_network.look(self._params, self.spec, self._table, events, inside, age, copy[:, None, :], context)
-        v, advantage, rows, valid = self._values(belief, events, context, inside, candidates, popularity)
+        belief = q_network.look(self._params, self.spec, items.table, events, inside, age, copy[:, None, :], context)
+        asked = Asked(belief, events, context, inside[:, 0], popularity)
+        if candidates is None:
+            return self._rank_all(items, asked, slate_size, temperature, seed, excluded)
+        valid = candidates >= 0
+        rows = np.where(valid, candidates, 0)
+        v, advantage = of_rows(self._params, self.spec, items, asked, rows)
         if excluded is not None:
-            blocked = np.zeros((events.users, self.spec.items + 1), bool)  # the last column takes the padding
+            blocked = np.zeros((events.users, len(items) + 1), bool)  # the last column takes the padding
             blocked[np.arange(events.users)[:, None], excluded] = True
             blocked[:, -1] = False
-            valid = valid & ~(blocked[:, :-1] if candidates is None else take(blocked, rows))
+            valid = valid & ~take(blocked, rows)
         size = min(int(slate_size.max()), rows.shape[-1])
         scores = self._scores(v, advantage, valid, slate_size)
-        noise = gumbel_noise(seed, rows) if (temperature > 0).any() else scores
+        noise = gumbel_noise(seed, items.names(rows)) if (temperature > 0).any() else scores
         position, propensity = plackett_luce(scores, valid, temperature, noise, size)
         shown = (position >= 0) & (np.arange(size) < slate_size[:, None])
         position = np.where(shown, position, 0)
@@ -199,6 +218,37 @@ class Policy:
             np.where(shown, propensity, 0.0).astype(np.float32),
         )
 
+    def _rank_all(
+        self,
+        items: Assortment,
+        asked: Asked,
+        slate_size: IntArray,
+        temperature: FloatArray,
+        seed: IntArray,
+        excluded: IntArray | None,
+    ) -> Ranking:
+        """As `rank`, among all items: so many users at a time as `HELD` allows."""
+        users, width = len(slate_size), len(items)
+        size = min(int(slate_size.max()), width)
+        ranking = Ranking(np.full((users, size), -1), *(np.zeros((users, size), np.float32) for _ in range(3)))
+        together = max(1, HELD // width)
+        for start in range(0, users, together):
+            part = slice(start, min(start + together, users))
+            odds, advantage = of_all(self._params, self.spec, items, asked.some(part))
+            advantage[:, items.hidden] = -np.inf
+            for b in range(part.start, part.stop):
+                mine = advantage[b - start]
+                if excluded is not None:
+                    mine[excluded[b][excluded[b] >= 0]] = -np.inf
+                k, t = min(int(slate_size[b]), width), float(temperature[b])
+                rows, scores, propensity = slate(
+                    None if odds is None else odds[b - start], mine, k, t, int(seed[b]), partial(_names, items)
+                )
+                k = len(rows)
+                ranking.row[b, :k], ranking.score[b, :k], ranking.log_propensity[b, :k] = rows, scores, propensity
+                ranking.q_value[b, :k] = asked.belief.value[b, 0] + mine[rows]
+        return ranking
+
     def _start(self, attributes: FloatArray) -> FloatArray:
         """The copies [B, Z] of users without events."""
         u0 = q_network.prior(self._params, self.spec, attributes)
@@ -212,7 +262,7 @@ class Policy:
         self, events: Events, prefix: IntArray, attributes: FloatArray
     ) -> tuple[FloatArray, FloatArray, Support]:
         """Copies [B, Z] after a prefix [B, 1] of each history, priors [B, Z], and what the copies are learnt from."""
-        support = q_network.gather(self._params, self.spec, self._table, events, prefix, attributes)
+        support = q_network.gather(self._params, self.spec, self.items.table, events, prefix, attributes)
         copy = np.asarray(self._adapter.adapt(self._params, self.spec, support))[:, 0]
         return self._kept(copy), self.prior(len(copy), attributes), support
 
@@ -227,56 +277,6 @@ class Policy:
         by_event = self._losses(prior, copy, support)
         return gate.worse(held * (by_event[:, 0] - by_event[:, 1]), support.seen)
 
-    def _values(
-        self,
-        belief: q_network.Belief,
-        events: Events,
-        context: Context,
-        inside: FloatArray,
-        candidates: IntArray | None,
-        popularity: FloatArray | None,
-    ) -> tuple[FloatArray | None, FloatArray, IntArray, BoolArray]:
-        """Choice logits (None where no slate model asks for them) and advantages [B, C], rows [B, C], valid [B, C]."""
-        table = self._table
-        slates = self.spec.slate == "logit"
-        scale = np.exp(self._params["advantage.log_scale"])
-        if candidates is None:
-            rows = np.broadcast_to(np.arange(self.spec.items), (events.users, self.spec.items))
-            valid = np.ones(rows.shape, bool)
-            advantage = belief.taste_q[:, 0] @ table.e_q.T + table.b_q
-            v = belief.taste_v[:, 0] @ table.e_v.T + table.b_v if slates else None
-        else:
-            valid = candidates >= 0
-            rows = np.where(valid, candidates, 0)
-            advantage = (lines(table.e_q, rows) @ belief.taste_q[:, 0, :, None])[..., 0] + lines(table.b_q, rows)
-            v = (
-                (lines(table.e_v, rows) @ belief.taste_v[:, 0, :, None])[..., 0] + lines(table.b_v, rows)
-                if slates
-                else None
-            )
-        for term in self._logged(events, context, inside[:, 0], None if candidates is None else rows, popularity):
-            advantage = advantage + term
-        return v, scale * advantage, rows, valid
-
-    def _logged(
-        self,
-        events: Events,
-        context: Context,
-        inside: FloatArray,
-        rows: IntArray | None,
-        popularity: FloatArray | None,
-    ) -> Iterator[FloatArray]:
-        """What a log has counted: further terms of the advantage, of some rows [B, C] or of the whole catalogue."""
-        params, spec = self._params, self.spec
-        if spec.neighbours:
-            yield neighbours.scores(params, spec, events, inside, rows)
-        if spec.groups:
-            yield groups.scores(params, context.attributes, inside.sum(-1), rows)
-        if popularity is not None:
-            yield popularity if rows is None else popularity[rows]
-        elif spec.eras:
-            yield eras.scores(params, context.now_ms[:, 0], rows)
-
     def _scores(
         self, v: FloatArray | None, advantage: FloatArray, valid: BoolArray, slate_size: IntArray
     ) -> FloatArray:
@@ -288,6 +288,11 @@ class Policy:
             of = slate_size == size
             scores[of] = slate_scores(v[of], advantage[of], valid[of], min(int(size), valid.shape[-1]))
         return scores
+
+
+def _names(items: Assortment, part: slice) -> IntArray:
+    """What the noise of neighbouring items is made from."""
+    return items.names(np.arange(part.start, part.stop))
 
 
 def _window(events: Events, fresh: BoolArray) -> tuple[int, int]:

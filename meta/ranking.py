@@ -46,20 +46,30 @@ def slate_scores(v: Array, advantage: Array, valid: Array, slate_size: int) -> A
     return xp.where(valid, odds * (advantage - theta), UNAVAILABLE)
 
 
-def gumbel_noise(seed: IntArray, row: IntArray) -> FloatArray:
-    """Standard Gumbel noise from a hash of (seed, row): a draw is reproducible and independent of candidate order.
-
-    splitmix64 (Steele et al. 2014) in place of a generator's stream.
+def gumbel_noise(seed: IntArray, name: IntArray) -> FloatArray:
+    """Standard Gumbel noise from a hash of (seed, item): a draw is reproducible and independent of candidate order.
 
     Args:
         seed: uint64 [B].
-        row: int [B, C].
+        name: int [B, C], what tells items apart: their rows, or hashes of their ids.
     """
+    return gumbel(noise_bits(seed.astype(np.uint64)[:, None], name))
+
+
+def noise_bits(seed: np.uint64 | IntArray, name: IntArray) -> IntArray:
+    """The hash of (seed, item), uint64: splitmix64 (Steele et al. 2014) in place of a generator's stream."""
     with np.errstate(over="ignore"):
-        z = seed.astype(np.uint64)[:, None] + (row.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    uniform = (((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        z = seed + (name.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            z ^= z >> np.uint64(shift)
+            z *= np.uint64(factor)
+        z ^= z >> np.uint64(31)
+    return z
+
+
+def gumbel(bits: IntArray) -> FloatArray:
+    """Standard Gumbel noise from uniform 64 bits, any shape."""
+    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     noise: FloatArray = -np.log(-np.log(uniform))
     return noise
 
