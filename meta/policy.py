@@ -14,7 +14,7 @@ import numpy as np
 from meta import eras, gate, groups, neighbours, q_network
 from meta.adapters import Streaming, Support, named
 from meta.adapters.port import logits
-from meta.arrays import take
+from meta.arrays import clip, take
 from meta.assortment import Assortment, Change
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
@@ -46,7 +46,9 @@ class Policy:
         self._adapter = named(self.spec.adapter)
         self.streams = self._adapter.streams
         _check(checkpoint)
-        self._params = self._adapter.settle(checkpoint.params, self.spec)
+        settled = self._adapter.settle(checkpoint.params, self.spec)
+        # numpy's scalars, too, as arrays: in small products they cost half
+        self._params = {name: np.asarray(value) for name, value in settled.items()}
         self._nobody = self._start(np.zeros((1, self.spec.attributes), np.float32))
         self.width = self._nobody.shape[1]
         self.items = Assortment(self.catalogue, q_network.items(self._params, self.spec, self.catalogue.features))
@@ -95,7 +97,7 @@ class Policy:
             attributes: float [B, A], encoded attributes; None: nothing is known.
         """
         if attributes is None or not self.spec.attributes:
-            return np.repeat(self._nobody, users, axis=0)
+            return self._nobody.repeat(users, axis=0)
         return self._start(attributes)
 
     def adapt(self, events: Events, attributes: FloatArray | None = None) -> Adaptation:
@@ -112,18 +114,19 @@ class Policy:
             if attributes is None:
                 attributes = np.zeros((events.users, self.spec.attributes), np.float32)
             copy, prior, support = self._copies(events, events.length[:, None], attributes)
-            inside, newest = support.inside[:, 0], gate.newest(support)
-            by_event = self._losses(prior, copy, support)
-            summed = by_event @ np.stack([inside, newest], axis=-1)  # [B, prior and copy, whole history and newest]
+            newest = gate.newest(support)
+            # losses under prior and copy, decisions and events: of the whole history, and of its newest decisions
+            told = [self._losses(prior, copy, support), support.seen.share[:, None], support.inside]
+            summed = np.concat(told, axis=1) @ np.concat([support.inside, newest[:, None]], axis=1).mT
             accepted = gate.sound(copy)
-            doubtful = (summed[:, 0, 1] < summed[:, 1, 1]) & (events.length >= gate.LEAST) & accepted
-            if doubtful.any():
+            worse = summed[:, 0, 1] < summed[:, 1, 1]
+            if worse.any() and (doubtful := worse & (events.length >= gate.LEAST) & accepted).any():
                 some = np.flatnonzero(doubtful)
                 accepted[some] = ~self._misled(events.map(lambda x: x[some]), newest[some], attributes[some])
         copy = np.where(accepted[:, None], copy, prior)
-        decisions = np.maximum((inside * support.seen.share).sum(-1), 1.0)[:, None]
-        before, after = (summed[:, :, 0] / decisions).T
-        return Adaptation(copy, accepted, before, after, inside.sum(-1).astype(np.int64))
+        before, after, decisions, used = summed[:, :, 0].T
+        decisions = clip(decisions, 1.0, None)
+        return Adaptation(copy, accepted, before / decisions, after / decisions, used.astype(np.int64))
 
     def advance(self, adapted: Adaptation, events: Events, fresh: BoolArray) -> Adaptation:
         """Carries copies on by new events: the copies that `adapt` gives, at O(1) an event. Losses are not looked at.
@@ -268,7 +271,8 @@ class Policy:
 
     def _losses(self, prior: FloatArray, copy: FloatArray, support: Support) -> FloatArray:
         """Choice losses by event [B, 2, T] under priors and copies, both [B, Z]."""
-        fast = self._adapter.fast(self._params, self.spec, np.stack([prior, copy], axis=1), support.prior)
+        both = np.concat([prior[:, None], copy[:, None]], axis=1)
+        fast = self._adapter.fast(self._params, self.spec, both, support.prior)
         return np.asarray(losses(logits(fast, support), support.seen))
 
     def _misled(self, events: Events, held: FloatArray, attributes: FloatArray) -> BoolArray:

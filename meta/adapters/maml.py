@@ -9,7 +9,6 @@ gradient divided by a learnt power of the evidence replaces the mean, so no data
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +76,7 @@ class Maml:
         weigh, decisions = evidence(params, support)
         weigh = weigh / shrinkage(params, decisions)  # the gradient is linear in it, and has more numbers
         if spec.order == 1:
-            support = dataclasses.replace(support, e=stop_gradient(support.e), bias=stop_gradient(support.bias))
+            support = support._replace(e=stop_gradient(support.e), bias=stop_gradient(support.bias))
         met = params["maml.met"] - (params["maml.met"] * support.seen.chosen)[:, None, :]
         theta = theta0 = _shared(params, spec, prior(support))
         for step in range(spec.steps):
