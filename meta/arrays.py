@@ -69,6 +69,11 @@ def positive(x: Array) -> Array:
     return np.heaviside(x, _ZERO) if is_numpy(x) else (x > 0).to(x.dtype)
 
 
+def first_true(x: Array) -> Array:
+    """Place of the first true along the last axis, 0 where there is none: bool [..., T] -> int [...]."""
+    return x.argmax(-1) if is_numpy(x) else x.byte().argmax(-1)
+
+
 def softplus(x: Array) -> Array:
     """log(1 + e^x) without overflow, any shape."""
     return np.logaddexp(x, _ZERO) if is_numpy(x) else x.logaddexp(x.new_zeros(()))

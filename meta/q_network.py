@@ -177,7 +177,8 @@ def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix:
 def gather_new(params: Params, spec: Spec, table: ItemTable, events: Events, fresh: Array, first: int) -> News:
     """What a streaming adapter reads on: of the histories [B, T] the events that are fresh, from the first one on."""
     e = _met(params, spec, table, events, _known(events.item))
-    return News(events, e, choices(events.reward * events.mask, spec.slate), fresh, first)
+    reward = events.reward * events.mask
+    return News(events, e, reward, choices(reward, spec.slate), fresh, first)
 
 
 def look(

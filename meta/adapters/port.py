@@ -45,6 +45,7 @@ class News(NamedTuple):
     Args:
         events: the histories [B, T], or the ends of them that are needed.
         e: float [B, T, E], as in `Support`.
+        reward: float [B, T], of each event alone, for of a slate only the events so far are known; 0 where padded.
         chosen: float [B, T], how much each event was chosen.
         fresh: bool [B, T], true for the events to be read; the others change nothing.
         first: place of the first event that is fresh for anybody.
@@ -52,6 +53,7 @@ class News(NamedTuple):
 
     events: Events
     e: Array
+    reward: Array
     chosen: Array
     fresh: Array
     first: int = 0
