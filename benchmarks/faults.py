@@ -25,8 +25,8 @@ from redis import Redis
 from benchmarks.processes import ROOT
 from benchmarks.report import Claim, write
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.habits import PLAIN
+from service.client.habits import PLAIN
+from service.store.embedded import EmbeddedStore
 from tests.faults.overload import Callers
 from tests.faults.proxy import SlowProxy
 from tests.faults.traffic import DEADLINE_S, Outage, outage

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.report import Claim, write
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.habits import PLAIN
+from service.client.habits import PLAIN
 from tests.fuzz.attack import resident
 from tests.service.support import Server, make_policy, start_server
 

@@ -13,7 +13,7 @@ import grpc
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.results import EventResult
+from service.client.results import EventResult
 
 CANDIDATES = [f"i{n}" for n in range(100)]
 USERS = [f"u{n}" for n in range(16)]

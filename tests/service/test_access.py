@@ -17,15 +17,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import tokens
+from service.access import tokens
+from service.access.gate import Gate
+from service.access.scopes import SCOPES, Scope
+from service.access.tokens import Keyring
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.gate import Gate
 from service.interceptors import method_handler
 from service.metrics import Metrics
-from service.scopes import SCOPES, Scope
 from service.store import connect
-from service.tokens import Keyring
+from service.store.embedded import EmbeddedStore
 from tests.service.descriptors import kind, methods, path
 from tests.service.support import Server, start_server
 from tests.service.test_popularity import time_policy

@@ -14,8 +14,8 @@ from redis import Redis
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.habits import PLAIN
+from service.client.habits import PLAIN
+from service.store.embedded import EmbeddedStore
 from tests.service.support import Server, start_server
 from tests.service.test_faults import event
 

@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.embedded import EmbeddedStore
+from service.store.embedded import EmbeddedStore
 from tests.service.support import Server, start_server, stop_store
 from tests.service.test_bad_input import details
 

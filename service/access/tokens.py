@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from service.access.scopes import Scope
 from service.errors import StartupError, UnauthenticatedError
-from service.scopes import Scope
 
 PREFIX = "qs_"
 """How every token begins, so that scanners for leaked secrets can find one."""

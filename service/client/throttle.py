@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import grpc
 
-from service.call_error import CallError
+from service.client.call_error import CallError
 
 MEMORY_S = 60.0
 """Seconds after which a call weighs 1/e in the counts."""

@@ -18,10 +18,10 @@ class Habits:
         attempts: most attempts of a call that ends with UNAVAILABLE, 1 to 5, by gRPC's own retries and within the
             deadline of the call. Every call of the contract may be repeated: an event is known by its id, a slate that
             nobody got is not shown, and erasing, replacing or activating twice leaves what once leaves.
-        hedge: whether a slow `Recommend` is asked for a second time: see `service.hedge`. It helps where the second
+        hedge: whether a slow `Recommend` is asked for a second time: see `hedge.py`. It helps where the second
             connection meets another worker or replica. It costs at most 5% more calls, and a name for each decision,
             so that both attempts are one: the service keeps named decisions for a while.
-        throttle: whether the client holds back when the service sheds load: see `service.throttle`.
+        throttle: whether the client holds back when the service sheds load: see `throttle.py`.
     """
 
     attempts: int = 3

@@ -6,11 +6,11 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from service.access.limits import Limits
+from service.access.scopes import SCOPES
+from service.access.tenants import NOBODY
+from service.access.tokens import Keyring, Token
 from service.errors import ForbiddenError, UnauthenticatedError
-from service.limits import Limits
-from service.scopes import SCOPES
-from service.tenants import NOBODY
-from service.tokens import Keyring, Token
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _SCHEME = "bearer "

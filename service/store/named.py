@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from meta.catalogue import id_hash
-from service.tenants import UserKey
+from service.access.tenants import UserKey
 
 HEAD = 12
 """Bytes of an entry before the reply."""

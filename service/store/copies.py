@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from meta.policy import Policy
 from meta.types import Adaptation, IntArray
-from service import attributes
+from service.store import attributes
 
 _LARGEST_HALF = 65_504.0
 

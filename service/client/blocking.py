@@ -11,9 +11,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 
-from service.client import Client
-from service.habits import Habits
-from service.outbox import Outbox
+from service.client.client import Client
+from service.client.habits import Habits
+from service.client.outbox import Outbox
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,9 +97,9 @@ class BlockingClient(_Blocking):
 
 
 class BlockingOutbox(_Blocking):
-    """`service.outbox.Outbox` with calls that wait. Use as a context manager.
+    """`service.client.outbox.Outbox` with calls that wait. Use as a context manager.
 
-    Args: those of `service.outbox.Outbox`, with a blocking client.
+    Args: those of `service.client.outbox.Outbox`, with a blocking client.
     """
 
     def __init__(

@@ -19,13 +19,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from service.breaker import Breaker
-from service.durability import Durability
+from service.access.tenants import UserKey
 from service.errors import STORE_SLOW, StoreRefusedError, StoreUnavailableError
 from service.metrics import Metrics
-from service.named import Name
-from service.recent import Recent
-from service.tenants import UserKey
+from service.store.breaker import Breaker
+from service.store.durability import Durability
+from service.store.named import Name
+from service.store.recent import Recent
 
 _SCRIPTS = {
     name: (Path(__file__).parent / f"{name}.lua").read_text()

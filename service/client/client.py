@@ -1,4 +1,4 @@
-"""An asyncio client of the service; `service.blocking` is the same for code that knows nothing of coroutines."""
+"""An asyncio client of the service; `service.client.blocking` is the same for code that knows nothing of coroutines."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import grpc
 from google.protobuf.message import Message
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import results
-from service.call_error import CallError
-from service.habits import SERVICE, Habits
-from service.hedge import Hedge
-from service.results import EventStatus, Slate
-from service.throttle import Throttle
+from service.client import results
+from service.client.call_error import CallError
+from service.client.habits import SERVICE, Habits
+from service.client.hedge import Hedge
+from service.client.results import EventStatus, Slate
+from service.client.throttle import Throttle
 
 REPLIES: dict[str, Any] = {
     "Recommend": pb.RecommendResponse,

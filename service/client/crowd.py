@@ -16,8 +16,8 @@ import grpc
 
 from meta.errors import InputError
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service.client import Client
-from service.results import EventResult
+from service.client.client import Client
+from service.client.results import EventResult
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from service.call_error import CallError
+from service.client.call_error import CallError
 
 T = TypeVar("T")
 

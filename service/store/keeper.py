@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from service.embedded import EmbeddedStore
 from service.errors import StartupError
+from service.store.embedded import EmbeddedStore
 
 LOOK_S, AGAIN_S = 0.1, 1.0
 """Seconds between two looks, and after a start that failed."""

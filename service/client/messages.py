@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from meta.errors import InputError
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service.results import Slate
+from service.client.results import Slate
 
 Value = float | str | Sequence[str] | Sequence[float]
 """A number; one word; several words; or a vector."""

@@ -13,9 +13,9 @@ import grpc
 
 from meta.errors import InputError
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service.call_error import CallError
-from service.client import Client
-from service.results import EventStatus
+from service.client.call_error import CallError
+from service.client.client import Client
+from service.client.results import EventStatus
 
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 """Ends of a call after which sending the same events again can help."""
