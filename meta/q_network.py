@@ -12,7 +12,7 @@ advantage have towers of their own: what explains a choice is not what makes a s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -171,14 +171,13 @@ def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix:
     rows = _known(events.item)
     e, bias = _met(params, spec, table, events, rows), lines(table.b_v, rows)
     support = Support(events, e, bias, outcomes(events, spec.slate), inside, age, u0)
-    return support._replace(before=_decided_in(spec, table, events)) if spec.scope == "network" else support
+    return replace(support, before=_decided_in(spec, table, events)) if spec.scope == "network" else support
 
 
 def gather_new(params: Params, spec: Spec, table: ItemTable, events: Events, fresh: Array, first: int) -> News:
     """What a streaming adapter reads on: of the histories [B, T] the events that are fresh, from the first one on."""
     e = _met(params, spec, table, events, _known(events.item))
-    reward = events.reward * events.mask
-    return News(events, e, reward, choices(reward, spec.slate), fresh, first)
+    return News(events, e, choices(events.reward * events.mask, spec.slate), fresh, first)
 
 
 def look(

@@ -1,1 +1,0 @@
-"""Messages and bytes that nobody should send: what the service makes of them."""
