@@ -26,6 +26,9 @@ test: $(READY)
 
 soak: $(READY)  ## faults and load for as long as it takes to judge them; wants a machine of its own
 	$(BIN)/python -m pytest -m soak -s tests/faults
+	$(BIN)/quickstudy bench faults
+	$(BIN)/quickstudy bench soak
+	$(BIN)/quickstudy bench fuzz
 
 check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 	$(BIN)/ruff check .

@@ -39,7 +39,7 @@ from terminal import (  # noqa: E402 - likewise
 )
 
 if TYPE_CHECKING:
-    from service.crowd import Crowd
+    from service.client.crowd import Crowd
 
 app = typer.Typer(
     help="One meta-learned ranking policy, one small adapted copy of it per user.",
@@ -329,7 +329,7 @@ def create_token(
 ) -> None:
     """Make a token, keep its hash and print it, this once."""
     with clear_errors():
-        from service import tokens as kept
+        from service.access import tokens as kept
 
         secret, token = kept.create(name, tenant, scope, days)
         kept.append(file, token)
@@ -369,8 +369,8 @@ def crowd(target: str, token: str | None, ca: Path | None) -> Crowd:
     """New users of a running service, under a name that nobody had before."""
     from uuid import uuid4
 
-    from service.credentials import of_caller
-    from service.crowd import Crowd
+    from service.access.credentials import of_caller
+    from service.client.crowd import Crowd
 
     return Crowd(target, f"simulated-{uuid4().hex}", token=token, credentials=of_caller(ca))
 

@@ -23,7 +23,7 @@ from meta.checkpoint import Checkpoint, Manifest
 from meta.policy import Policy
 from meta.spec import Scope, Spec
 from meta.types import Events, FloatArray
-from service.copies import Packing
+from service.store.copies import Packing
 
 EVENTS = (1, 5, 20, 50, 64, 128)
 CLAIMED = 50

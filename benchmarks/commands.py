@@ -160,6 +160,53 @@ def bench_coat(
         show_claims(result)
 
 
+@bench.command("fuzz")
+def bench_fuzz(
+    calls: Annotated[int, typer.Option(help="Fuzzed calls.", min=100)] = 1_000_000,
+    connections: Annotated[int, typer.Option(help="Hostile connections.", min=100)] = 100_000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
+) -> None:
+    """A million calls and a hundred thousand connections that nobody should make; about 20 minutes on two cores."""
+    with clear_errors():
+        from benchmarks import fuzz as measure
+        from benchmarks.report import RESULTS
+
+        path = out or RESULTS / "fuzz.json"
+        show_claims(measure.run(path, calls=calls, connections=connections, seed=seed, tell=typer.echo))
+
+
+@bench.command("soak")
+def bench_soak(
+    requests: Annotated[int, typer.Option(help="Requests.", min=1_000)] = 200_000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
+) -> None:
+    """Latency and memory of the last tenth of 200,000 mixed requests beside the first; about 5 minutes."""
+    with clear_errors():
+        from benchmarks import soak as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(out or RESULTS / "soak.json", requests=requests, seed=seed, tell=typer.echo)
+        show_table("latency of requests", result["rows"])
+        show_claims(result)
+
+
+@bench.command("faults")
+def bench_faults(
+    seconds: Annotated[float, typer.Option(help="How long the store is away, each time.", min=1.0)] = 15.0,
+    overload: Annotated[float, typer.Option(help="How long twice the load lasts, seconds.", min=1.0)] = 60.0,
+    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
+) -> None:
+    """Kills, pauses, fills and overloads, and counts what was acknowledged before and after; about 6 minutes."""
+    with clear_errors():
+        from benchmarks import faults as measure
+        from benchmarks.report import RESULTS
+
+        path = out or RESULTS / "faults.json"
+        show_claims(measure.run(path, seconds=seconds, overload_s=overload, tell=typer.echo))
+
+
 @bench.command("report")
 def bench_report() -> None:
     """Writes docs/results.md from the committed results."""

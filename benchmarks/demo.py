@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.processes import ROOT, service
 from benchmarks.report import Claim, document
 from meta.policy import Policy
-from service.crowd import Crowd
+from service.client.crowd import Crowd
 from simulators import agents, picture
 from simulators.agents.policy import PolicyAgent
 from simulators.agents.port import Agent, JudgedWorld

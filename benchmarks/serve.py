@@ -28,7 +28,7 @@ from benchmarks.report import Claim, write
 from meta.checkpoint import load
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.habits import PLAIN
+from service.client.habits import PLAIN
 
 IN_FLIGHT = 64
 PROCESSES = 8

@@ -87,7 +87,7 @@ def _beside(minutes: float, *adapters: str, **settings: Any) -> tuple[Recipe, ..
     return tuple(Recipe(adapter, adapter, minutes, settings=settings) for adapter in adapters)
 
 
-SHORT = {"iterations": 40, "prices": 4}
+SHORT = {"iterations": 24, "prices": 3}
 """Of shorter trainings: whatever an iteration costs an adapter, all meet as many users and learn as many steps."""
 LAST = (
     Recipe("ridge", "ridge", 1.0, settings=SHORT, last=True),
@@ -110,11 +110,15 @@ QUESTIONS = (
     Question(
         "interest_exploration",
         1_000,
-        (Recipe(DEFAULT, DEFAULT, 2.0, SEEDS), Recipe("session", "session", 2.0), *LAST),
+        (
+            Recipe(DEFAULT, DEFAULT, 3.0, SEEDS, settings={"iterations": 110}),
+            Recipe("session", "session", 3.0, settings={"iterations": 110}),
+            *LAST,
+        ),
         served=200,
     ),
     Question("recsim_interest_exploration", 1_000, trained_in="interest_exploration"),
-    Question("recsim_interest_exploration_default", 1_000, _beside(1.5, DEFAULT, "session", iterations=30, prices=0)),
+    Question("recsim_interest_exploration_default", 1_000, _beside(1.5, DEFAULT, "session", iterations=20, prices=0)),
     *(
         Question(world, 300, _beside(1.5, DEFAULT, "session", **SHORT))
         for world in (
@@ -129,7 +133,7 @@ QUESTIONS = (
     ),
     *(
         Question(world, 300, _beside(1.5, DEFAULT, "session", iterations=iterations, prices=0))
-        for world, iterations in (("recsim_interest_evolution", 30), ("recogym", 12), ("recogym_flips", 12))
+        for world, iterations in (("recsim_interest_evolution", 20), ("recogym", 8), ("recogym_flips", 8))
     ),
 )
 """Most important first: whatever does not fit into the time is left out from the end (`LAST` last), and said to be.

@@ -25,7 +25,7 @@ from benchmarks.processes import service
 from benchmarks.simulator_findings import FROZEN, Findings, Part, told
 from benchmarks.simulator_questions import DEFAULT, QUESTIONS, Question, Recipe
 from meta.policy import Policy
-from service.crowd import Crowd
+from service.client.crowd import Crowd
 from simulators import agents, picture
 from simulators.agents.policy import PolicyAgent
 from simulators.agents.served import ServedAgent

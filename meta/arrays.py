@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,14 @@ from array_api_compat import array_namespace
 
 from meta.types import Array
 
-_HALF = np.asarray(0.5, np.float32)
-"""Multiplies a small array at half the price of a Python number."""
+
+@cache
+def _number(value: float, dtype: Any) -> Array:
+    """A number as an array without axes: beside a small array it costs half of what a Python number does."""
+    return np.asarray(value, dtype)
+
+
+_ZERO, _HALF, _ONE = (_number(value, np.float32) for value in (0.0, 0.5, 1.0))
 
 
 def namespace(x: Array) -> Any:
@@ -32,8 +39,8 @@ def clip(x: Array, low: float | None, high: float | None) -> Array:
     """`x` within bounds; on numpy at a third of the price of its own function, which is felt in small arrays."""
     if not is_numpy(x):
         return x.clamp(low, high)
-    x = x if low is None else np.maximum(x, low)
-    return x if high is None else np.minimum(x, high)
+    x = x if low is None else np.maximum(x, _number(low, x.dtype))
+    return x if high is None else np.minimum(x, _number(high, x.dtype))
 
 
 def cast(x: Array, dtype: Any) -> Array:
@@ -42,22 +49,44 @@ def cast(x: Array, dtype: Any) -> Array:
 
 
 def spread(x: Array, shape: tuple[int, ...]) -> Array:
-    """`x` broadcast to a shape; on numpy a copy, at a tenth of the price of the library's view."""
+    """`x` broadcast to a shape; on numpy a copy, unless it has the shape, at a tenth of the price of a view."""
     if not is_numpy(x):
         return x.expand(shape)
+    if x.shape == shape:
+        return x
     out = np.empty(shape, x.dtype)
     out[...] = x
     return out
 
 
+def plus_one(x: Array) -> Array:
+    """1 + x, any shape."""
+    return x + _ONE if is_numpy(x) else x + 1.0
+
+
+def positive(x: Array) -> Array:
+    """1 where x is above 0, else 0, in its own type, any shape."""
+    return np.heaviside(x, _ZERO) if is_numpy(x) else (x > 0).to(x.dtype)
+
+
+def first_true(x: Array) -> Array:
+    """Place of the first true along the last axis, 0 where there is none: bool [..., T] -> int [...]."""
+    return x.argmax(-1) if is_numpy(x) else x.byte().argmax(-1)
+
+
 def softplus(x: Array) -> Array:
     """log(1 + e^x) without overflow, any shape."""
-    return np.logaddexp(x, 0.0) if is_numpy(x) else x.logaddexp(x.new_zeros(()))
+    return np.logaddexp(x, _ZERO) if is_numpy(x) else x.logaddexp(x.new_zeros(()))
 
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x) without overflow, any shape."""
-    return _HALF * np.tanh(_HALF * x) + _HALF if is_numpy(x) else x.sigmoid()
+    return opened(np.tanh(_HALF * x)) if is_numpy(x) else x.sigmoid()
+
+
+def opened(x: Array) -> Array:
+    """How far a gate is open, sigmoid(2 z), from x = tanh(z), any shape: the gates of a cell share its tanh."""
+    return _HALF * x + _HALF if is_numpy(x) else 0.5 * x + 0.5
 
 
 def log_softmax(x: Array) -> Array:

@@ -7,10 +7,9 @@ An event that belongs to no slate is a slate of one, so P is the logistic functi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from meta.arrays import cast, clip, namespace, spread
+from meta.arrays import cast, clip, namespace, plus_one, positive, spread
 from meta.spec import Slate
 from meta.types import Array, Events
 
@@ -18,46 +17,41 @@ MAX_LOGIT = 30.0
 """Logits are clipped here: e^30 times 128 events is still a small float32."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(NamedTuple):
     """What the users chose, arranged so that one matrix product sums over the slate of every event.
 
     Args:
         chosen: float [B, T], 1 where the event was chosen (reward above 0); how much it was where choices are graded.
-        choices: float [B, T], number of choices in the event's slate, at least 1 ('no choice' is one).
+        choices: float [B, T], number of choices in the event's slate, at least 1 ('no choice' is one); None where
+            every event stands alone, which makes it 1.
         any_chosen: float [B, T], 1 where somebody in the event's slate was chosen.
         reward: float [B, T], summed reward of the event's slate.
         share: float [B, T], 1 / size of the event's slate; 0 where padded.
+        part: float [B, T], choices * share, the event's part in its slate's normalisers.
         same: float [B, T, T], 1 where two events are of one slate; the number of events of a slate where all have as
             many, one after the other; None where every event stands alone.
     """
 
     chosen: Array
-    choices: Array
+    choices: Array | None
     any_chosen: Array
     reward: Array
     share: Array
+    part: Array
     same: Array | int | None
 
 
 def outcomes(events: Events, slate: Slate) -> Outcomes:
     """Arranges a batch of histories for the likelihood; `slate` as in `Spec`, events [B, T]."""
-    xp = namespace(events.reward)
     real = cast(events.mask, events.reward.dtype)
     reward = events.reward * real
     chosen = choices(reward, slate)
     if slate != "logit":
-        return Outcomes(chosen, xp.ones(chosen.shape, dtype=chosen.dtype), chosen, reward, real, None)
+        return Outcomes(chosen, None, chosen, reward, real, real, None)
     same = events.slate or _together(events, real.dtype)
     clicks, earned, size = (over_slate(x[:, None], same)[:, 0] for x in (chosen, reward, real))
-    return Outcomes(
-        chosen,
-        clip(clicks, 1.0, None),
-        clip(clicks, None, 1.0),
-        earned,
-        real / clip(size, 1.0, None),
-        same,
-    )
+    times, share = clip(clicks, 1.0, None), real / clip(size, 1.0, None)
+    return Outcomes(chosen, times, clip(clicks, None, 1.0), earned, share, times * share, same)
 
 
 def _together(events: Events, dtype: Any) -> Array:
@@ -78,18 +72,23 @@ def over_slate(x: Array, same: Array | int | None) -> Array:
 
 def choices(reward: Array, slate: Slate) -> Array:
     """How much an event of this reward was chosen: yes or no, or its share of a choice where choices are graded."""
-    return clip(reward, 0.0, 1.0) if slate == "graded" else cast(reward > 0, reward.dtype)
+    return clip(reward, 0.0, 1.0) if slate == "graded" else positive(reward)
 
 
 def normaliser(odds: Array, same: Array | int | None) -> Array:
     """1 + the sum of e^v over the slate of every event: e^v [B, P, T] -> [B, P, T]."""
-    return 1.0 + over_slate(odds, same)
+    return plus_one(over_slate(odds, same))
 
 
 def probabilities(logits: Array, same: Array | int | None) -> Array:
     """P(event | its slate): [B, P, T] -> [B, P, T]."""
     odds = namespace(logits).exp(clip(logits, -MAX_LOGIT, MAX_LOGIT))
     return odds / normaliser(odds, same)
+
+
+def expected(p: Array, seen: Outcomes) -> Array:
+    """How often each event is chosen by probabilities P, n P: [B, P, T] -> [B, P, T]."""
+    return p if seen.choices is None else seen.choices[:, None, :] * p
 
 
 def residuals(logits: Array, seen: Outcomes) -> Array:
@@ -100,22 +99,21 @@ def residuals(logits: Array, seen: Outcomes) -> Array:
 
 def losses(logits: Array, seen: Outcomes) -> Array:
     """Negative log-likelihood by event, a slate's normaliser shared out evenly over it: [B, P, T] -> [B, P, T]."""
-    logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
-    return _losses(logits, normaliser(namespace(logits).exp(logits), seen.same), seen)
+    xp, logits = namespace(logits), clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    return _losses(logits, xp.log1p(over_slate(xp.exp(logits), seen.same)), seen)
 
 
 def likelihood(logits: Array, seen: Outcomes) -> tuple[Array, Array]:
     """`losses` and `residuals`, for little more than the price of one of them."""
-    logits = clip(logits, -MAX_LOGIT, MAX_LOGIT)
-    odds = namespace(logits).exp(logits)
+    xp, logits = namespace(logits), clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    odds = xp.exp(logits)
     normal = normaliser(odds, seen.same)
-    return _losses(logits, normal, seen), _residuals(odds, normal, seen)
+    return _losses(logits, xp.log(normal), seen), _residuals(odds, normal, seen)
 
 
-def _losses(logits: Array, normal: Array, seen: Outcomes) -> Array:
-    log = namespace(normal).log(normal)
-    return (seen.choices * seen.share)[:, None, :] * log - seen.chosen[:, None, :] * logits
+def _losses(logits: Array, log: Array, seen: Outcomes) -> Array:
+    return seen.part[:, None, :] * log - seen.chosen[:, None, :] * logits
 
 
 def _residuals(odds: Array, normal: Array, seen: Outcomes) -> Array:
-    return seen.choices[:, None, :] * (odds / normal) - seen.chosen[:, None, :]
+    return expected(odds / normal, seen) - seen.chosen[:, None, :]

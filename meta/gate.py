@@ -13,9 +13,10 @@ from meta.choice import Outcomes, over_slate
 from meta.types import BoolArray, Events, FloatArray, IntArray
 
 LARGEST = 1e3
-"""A copy with a larger number in it has exploded."""
+"""A copy of a larger Euclidean length has exploded."""
 HELD_OUT = 10
 """Newest decisions of a history by which a copy is judged."""
+_YOUNG = np.asarray(HELD_OUT, np.float32)
 LEAST = 2 * HELD_OUT
 """Decisions of a history from which on that is asked; fewer prove nothing."""
 DOUBT = 2.5
@@ -24,14 +25,14 @@ DOUBT = 2.5
 
 def sound(copy: FloatArray) -> BoolArray:
     """Where a copy [B, Z] is finite and has not exploded: [B]; a comparison with NaN is false."""
-    found: BoolArray = np.abs(copy).max(axis=-1) < LARGEST
+    found: BoolArray = np.vecdot(copy, copy) < LARGEST**2
     return found
 
 
 def newest(support: Support) -> FloatArray:
     """1 where an event is of the newest decisions of its history, by which a copy is judged: float [B, T]."""
-    held: FloatArray = support.inside[:, 0] * (support.age[:, 0] < HELD_OUT)
-    return held
+    held: FloatArray = support.inside * (support.age < _YOUNG)
+    return held[:, 0]
 
 
 def before(events: Events) -> IntArray:

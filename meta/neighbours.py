@@ -210,9 +210,7 @@ def fade(params: Params, evidence: Array) -> Array:
     return UNIT * gain * evidence / (evidence + half) / xp.sqrt(1.0 + evidence)
 
 
-def scores(
-    params: Params, spec: Spec, events: Events, inside: FloatArray, candidates: IntArray | None = None
-) -> FloatArray:
+def scores(params: Params, spec: Spec, events: Events, inside: FloatArray, candidates: IntArray) -> FloatArray:
     """The memory's term of the advantage.
 
     Args:
@@ -220,12 +218,31 @@ def scores(
         spec: their shape.
         events: histories [B, T].
         inside: float [B, T], 1 for the events that count.
-        candidates: int [B, C], rows that it is wanted for; None: of every item.
+        candidates: int [B, C], rows that it is wanted for.
 
     Returns:
-        float32 [B, C], or [B, N].
+        float32 [B, C].
     """
     strength = strengths(params, events.reward, inside)
     total = recall(params[INDEX], params[WEIGHT], np.maximum(events.item, 0), strength, spec.items)
-    wanted = total if candidates is None else take(total, candidates)
+    wanted = take(total, candidates)
     return np.asarray(fade(params, strength.sum(-1))[:, None] * wanted, np.float32)
+
+
+def recall_into(advantage: FloatArray, scale: float, params: Params, events: Events, inside: FloatArray) -> None:
+    """Adds the memory's term, so many times, to advantages of all items, at a price that does not depend on N.
+
+    Args:
+        advantage: float [B, N or more], changed in place.
+        scale: by which the term is multiplied.
+        params: parameters of `init`.
+        events: histories [B, T].
+        inside: float [B, T], 1 for the events that count.
+    """
+    strength = strengths(params, events.reward, inside)
+    strength = strength * (scale * fade(params, strength.sum(-1)))[:, None]
+    user, event = np.nonzero(strength)
+    at = events.item[user, event]
+    index, value = params[INDEX][at], params[WEIGHT][at] * strength[user, event][:, None]
+    real = index >= 0
+    np.add.at(advantage, (np.broadcast_to(user[:, None], index.shape)[real], index[real]), value[real])

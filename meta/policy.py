@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from copy import copy as shallow_copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,11 +14,14 @@ import numpy as np
 from meta import eras, gate, groups, neighbours, q_network
 from meta.adapters import Streaming, Support, named
 from meta.adapters.port import logits
-from meta.arrays import lines, take
+from meta.arrays import clip, take
+from meta.assortment import Assortment, Change
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.choice import losses
+from meta.leading import slate
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
+from meta.scoring import HELD, Asked, of_all, of_rows
 from meta.state import prefix_ages
 from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
 
@@ -25,7 +29,8 @@ from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray
 class Policy:
     """One ranking policy for everybody, and the way to each user's copy of it.
 
-    Every method is pure: the shared parameters are never changed, and a user's copy is what the caller passes in.
+    Every method but `offer` is pure: the shared parameters are never changed, and a user's copy is what the caller
+    passes in.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -41,10 +46,12 @@ class Policy:
         self._adapter = named(self.spec.adapter)
         self.streams = self._adapter.streams
         _check(checkpoint)
-        self._params = self._adapter.settle(checkpoint.params, self.spec)
+        settled = self._adapter.settle(checkpoint.params, self.spec)
+        # numpy's scalars, too, as arrays: in small products they cost half
+        self._params = {name: np.asarray(value) for name, value in settled.items()}
         self._nobody = self._start(np.zeros((1, self.spec.attributes), np.float32))
         self.width = self._nobody.shape[1]
-        self._table = q_network.items(self._params, self.spec, self.catalogue.features)
+        self.items = Assortment(self.catalogue, q_network.items(self._params, self.spec, self.catalogue.features))
 
     @classmethod
     def load(cls, folder: Path) -> Policy:
@@ -67,8 +74,16 @@ class Policy:
         other = shallow_copy(self)
         other.catalogue, other.spec = catalogue, replace(self.spec, items=len(catalogue))
         other.manifest = replace(self.manifest, spec=other.spec)
-        other._table = q_network.items(self._params, other.spec, catalogue.features)
+        other.items = Assortment(catalogue, q_network.items(self._params, other.spec, catalogue.features))
         return other
+
+    def assortment(self, changes: Mapping[str, Change]) -> Assortment:
+        """The policy's own items after all changes since it was made, by item id; `offer` puts it in place."""
+        return self.items.changed(self._params, self.spec, changes)
+
+    def offer(self, items: Assortment) -> None:
+        """Ranks these items from now on. What is under way goes on with those that it began with."""
+        self.items = items
 
     def nothing_known(self, events: Events) -> Context:
         """The context of requests of which nothing is known."""
@@ -82,7 +97,7 @@ class Policy:
             attributes: float [B, A], encoded attributes; None: nothing is known.
         """
         if attributes is None or not self.spec.attributes:
-            return np.repeat(self._nobody, users, axis=0)
+            return self._nobody.repeat(users, axis=0)
         return self._start(attributes)
 
     def adapt(self, events: Events, attributes: FloatArray | None = None) -> Adaptation:
@@ -99,18 +114,19 @@ class Policy:
             if attributes is None:
                 attributes = np.zeros((events.users, self.spec.attributes), np.float32)
             copy, prior, support = self._copies(events, events.length[:, None], attributes)
-            inside, newest = support.inside[:, 0], gate.newest(support)
-            by_event = self._losses(prior, copy, support)
-            summed = by_event @ np.stack([inside, newest], axis=-1)  # [B, prior and copy, whole history and newest]
+            newest = gate.newest(support)
+            # losses under prior and copy, decisions and events: of the whole history, and of its newest decisions
+            told = [self._losses(prior, copy, support), support.seen.share[:, None], support.inside]
+            summed = np.concat(told, axis=1) @ np.concat([support.inside, newest[:, None]], axis=1).mT
             accepted = gate.sound(copy)
-            doubtful = (summed[:, 0, 1] < summed[:, 1, 1]) & (events.length >= gate.LEAST) & accepted
-            if doubtful.any():
+            worse = summed[:, 0, 1] < summed[:, 1, 1]
+            if worse.any() and (doubtful := worse & (events.length >= gate.LEAST) & accepted).any():
                 some = np.flatnonzero(doubtful)
                 accepted[some] = ~self._misled(events.map(lambda x: x[some]), newest[some], attributes[some])
         copy = np.where(accepted[:, None], copy, prior)
-        decisions = np.maximum((inside * support.seen.share).sum(-1), 1.0)[:, None]
-        before, after = (summed[:, :, 0] / decisions).T
-        return Adaptation(copy, accepted, before, after, inside.sum(-1).astype(np.int64))
+        before, after, decisions, used = summed[:, :, 0].T
+        decisions = clip(decisions, 1.0, None)
+        return Adaptation(copy, accepted, before / decisions, after / decisions, used.astype(np.int64))
 
     def advance(self, adapted: Adaptation, events: Events, fresh: BoolArray) -> Adaptation:
         """Carries copies on by new events: the copies that `adapt` gives, at O(1) an event. Losses are not looked at.
@@ -125,7 +141,7 @@ class Policy:
         start, first = _window(events, fresh)
         tail = events.since(start)
         fresh = fresh[:, start:] & tail.mask
-        news = q_network.gather_new(self._params, self.spec, self._table, tail, fresh, first - start)
+        news = q_network.gather_new(self._params, self.spec, self.items.table, tail, fresh, first - start)
         with np.errstate(all="ignore"):
             copy = np.asarray(cast("Streaming", self._adapter).advance(self._params, self.spec, adapted.copy, news))
         accepted = adapted.accepted & gate.sound(copy)
@@ -173,11 +189,24 @@ class Policy:
             context: who asks, in which context, and when; None: nothing is known.
             popularity: float [N], from `popularity` lately; None: as the log knew it at the time of the request.
         """
-        value, advantage, scores, rows, valid = self._look(
-            copy, events, candidates, slate_size, excluded, context, popularity
-        )
+        context = context or self.nothing_known(events)
+        items = self.items
+        inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
+        belief = q_network.look(self._params, self.spec, items.table, events, inside, age, copy[:, None, :], context)
+        asked = Asked(belief, events, context, inside[:, 0], popularity)
+        if candidates is None:
+            return self._rank_all(items, asked, slate_size, temperature, seed, excluded)
+        valid = candidates >= 0
+        rows = np.where(valid, candidates, 0)
+        v, advantage = of_rows(self._params, self.spec, items, asked, rows)
+        if excluded is not None:
+            blocked = np.zeros((events.users, len(items) + 1), bool)  # the last column takes the padding
+            blocked[np.arange(events.users)[:, None], excluded] = True
+            blocked[:, -1] = False
+            valid = valid & ~take(blocked, rows)
         size = min(int(slate_size.max()), rows.shape[-1])
-        noise = gumbel_noise(seed, rows) if (temperature > 0).any() else scores
+        scores = self._scores(v, advantage, valid, slate_size)
+        noise = gumbel_noise(seed, items.names(rows)) if (temperature > 0).any() else scores
         position, propensity = plackett_luce(scores, valid, temperature, noise, size)
         shown = (position >= 0) & (np.arange(size) < slate_size[:, None])
         position = np.where(shown, position, 0)
@@ -188,46 +217,40 @@ class Policy:
         return Ranking(
             pick(rows, -1),
             pick(scores, 0.0).astype(np.float32),
-            pick(value + advantage, 0.0).astype(np.float32),
+            pick(belief.value + advantage, 0.0).astype(np.float32),
             np.where(shown, propensity, 0.0).astype(np.float32),
         )
 
-    def weigh(
+    def _rank_all(
         self,
-        copy: FloatArray,
-        events: Events,
-        candidates: IntArray | None,
-        *,
+        items: Assortment,
+        asked: Asked,
         slate_size: IntArray,
-        excluded: IntArray | None = None,
-        context: Context | None = None,
-        popularity: FloatArray | None = None,
-    ) -> tuple[FloatArray, BoolArray]:
-        """What `rank` would draw by, without a draw: scores [B, C] and what may be shown [B, C]; arguments as there."""
-        _, _, scores, _, valid = self._look(copy, events, candidates, slate_size, excluded, context, popularity)
-        return scores, valid
-
-    def _look(
-        self,
-        copy: FloatArray,
-        events: Events,
-        candidates: IntArray | None,
-        slate_size: IntArray,
+        temperature: FloatArray,
+        seed: IntArray,
         excluded: IntArray | None,
-        context: Context | None,
-        popularity: FloatArray | None,
-    ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, BoolArray]:
-        """State values [B, 1], then advantages, scores, rows and what may be shown, all [B, C]."""
-        context = context or self.nothing_known(events)
-        inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
-        belief = q_network.look(self._params, self.spec, self._table, events, inside, age, copy[:, None, :], context)
-        v, advantage, rows, valid = self._values(belief, events, context, inside, candidates, popularity)
-        if excluded is not None:
-            blocked = np.zeros((events.users, self.spec.items + 1), bool)  # the last column takes the padding
-            blocked[np.arange(events.users)[:, None], excluded] = True
-            blocked[:, -1] = False
-            valid = valid & ~(blocked[:, :-1] if candidates is None else take(blocked, rows))
-        return belief.value, advantage, self._scores(v, advantage, valid, slate_size), rows, valid
+    ) -> Ranking:
+        """As `rank`, among all items: so many users at a time as `HELD` allows."""
+        users, width = len(slate_size), len(items)
+        size = min(int(slate_size.max()), width)
+        ranking = Ranking(np.full((users, size), -1), *(np.zeros((users, size), np.float32) for _ in range(3)))
+        together = max(1, HELD // width)
+        for start in range(0, users, together):
+            part = slice(start, min(start + together, users))
+            odds, advantage = of_all(self._params, self.spec, items, asked.some(part))
+            advantage[:, items.hidden] = -np.inf
+            for b in range(part.start, part.stop):
+                mine = advantage[b - start]
+                if excluded is not None:
+                    mine[excluded[b][excluded[b] >= 0]] = -np.inf
+                k, t = min(int(slate_size[b]), width), float(temperature[b])
+                rows, scores, propensity = slate(
+                    None if odds is None else odds[b - start], mine, k, t, int(seed[b]), partial(_names, items)
+                )
+                k = len(rows)
+                ranking.row[b, :k], ranking.score[b, :k], ranking.log_propensity[b, :k] = rows, scores, propensity
+                ranking.q_value[b, :k] = asked.belief.value[b, 0] + mine[rows]
+        return ranking
 
     def _start(self, attributes: FloatArray) -> FloatArray:
         """The copies [B, Z] of users without events."""
@@ -242,13 +265,14 @@ class Policy:
         self, events: Events, prefix: IntArray, attributes: FloatArray
     ) -> tuple[FloatArray, FloatArray, Support]:
         """Copies [B, Z] after a prefix [B, 1] of each history, priors [B, Z], and what the copies are learnt from."""
-        support = q_network.gather(self._params, self.spec, self._table, events, prefix, attributes)
+        support = q_network.gather(self._params, self.spec, self.items.table, events, prefix, attributes)
         copy = np.asarray(self._adapter.adapt(self._params, self.spec, support))[:, 0]
         return self._kept(copy), self.prior(len(copy), attributes), support
 
     def _losses(self, prior: FloatArray, copy: FloatArray, support: Support) -> FloatArray:
         """Choice losses by event [B, 2, T] under priors and copies, both [B, Z]."""
-        fast = self._adapter.fast(self._params, self.spec, np.stack([prior, copy], axis=1), support.prior)
+        both = np.concat([prior[:, None], copy[:, None]], axis=1)
+        fast = self._adapter.fast(self._params, self.spec, both, support.prior)
         return np.asarray(losses(logits(fast, support), support.seen))
 
     def _misled(self, events: Events, held: FloatArray, attributes: FloatArray) -> BoolArray:
@@ -256,56 +280,6 @@ class Policy:
         copy, prior, support = self._copies(events, gate.before(events), attributes)
         by_event = self._losses(prior, copy, support)
         return gate.worse(held * (by_event[:, 0] - by_event[:, 1]), support.seen)
-
-    def _values(
-        self,
-        belief: q_network.Belief,
-        events: Events,
-        context: Context,
-        inside: FloatArray,
-        candidates: IntArray | None,
-        popularity: FloatArray | None,
-    ) -> tuple[FloatArray | None, FloatArray, IntArray, BoolArray]:
-        """Choice logits (None where no slate model asks for them) and advantages [B, C], rows [B, C], valid [B, C]."""
-        table = self._table
-        slates = self.spec.slate == "logit"
-        scale = np.exp(self._params["advantage.log_scale"])
-        if candidates is None:
-            rows = np.broadcast_to(np.arange(self.spec.items), (events.users, self.spec.items))
-            valid = np.ones(rows.shape, bool)
-            advantage = belief.taste_q[:, 0] @ table.e_q.T + table.b_q
-            v = belief.taste_v[:, 0] @ table.e_v.T + table.b_v if slates else None
-        else:
-            valid = candidates >= 0
-            rows = np.where(valid, candidates, 0)
-            advantage = (lines(table.e_q, rows) @ belief.taste_q[:, 0, :, None])[..., 0] + lines(table.b_q, rows)
-            v = (
-                (lines(table.e_v, rows) @ belief.taste_v[:, 0, :, None])[..., 0] + lines(table.b_v, rows)
-                if slates
-                else None
-            )
-        for term in self._logged(events, context, inside[:, 0], None if candidates is None else rows, popularity):
-            advantage = advantage + term
-        return v, scale * advantage, rows, valid
-
-    def _logged(
-        self,
-        events: Events,
-        context: Context,
-        inside: FloatArray,
-        rows: IntArray | None,
-        popularity: FloatArray | None,
-    ) -> Iterator[FloatArray]:
-        """What a log has counted: further terms of the advantage, of some rows [B, C] or of the whole catalogue."""
-        params, spec = self._params, self.spec
-        if spec.neighbours:
-            yield neighbours.scores(params, spec, events, inside, rows)
-        if spec.groups:
-            yield groups.scores(params, context.attributes, inside.sum(-1), rows)
-        if popularity is not None:
-            yield popularity if rows is None else popularity[rows]
-        elif spec.eras:
-            yield eras.scores(params, context.now_ms[:, 0], rows)
 
     def _scores(
         self, v: FloatArray | None, advantage: FloatArray, valid: BoolArray, slate_size: IntArray
@@ -318,6 +292,11 @@ class Policy:
             of = slate_size == size
             scores[of] = slate_scores(v[of], advantage[of], valid[of], min(int(size), valid.shape[-1]))
         return scores
+
+
+def _names(items: Assortment, part: slice) -> IntArray:
+    """What the noise of neighbouring items is made from."""
+    return items.names(np.arange(part.start, part.stop))
 
 
 def _window(events: Events, fresh: BoolArray) -> tuple[int, int]:

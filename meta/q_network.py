@@ -12,7 +12,7 @@ advantage have towers of their own: what explains a choice is not what makes a s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -171,13 +171,14 @@ def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix:
     rows = _known(events.item)
     e, bias = _met(params, spec, table, events, rows), lines(table.b_v, rows)
     support = Support(events, e, bias, outcomes(events, spec.slate), inside, age, u0)
-    return replace(support, before=_decided_in(spec, table, events)) if spec.scope == "network" else support
+    return support._replace(before=_decided_in(spec, table, events)) if spec.scope == "network" else support
 
 
 def gather_new(params: Params, spec: Spec, table: ItemTable, events: Events, fresh: Array, first: int) -> News:
     """What a streaming adapter reads on: of the histories [B, T] the events that are fresh, from the first one on."""
     e = _met(params, spec, table, events, _known(events.item))
-    return News(events, e, choices(events.reward * events.mask, spec.slate), fresh, first)
+    reward = events.reward * events.mask
+    return News(events, e, reward, choices(reward, spec.slate), fresh, first)
 
 
 def look(

@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 
-from meta.arrays import cast, namespace
+from meta.arrays import cast, namespace, plus_one, positive
 from meta.spec import Spec
 from meta.types import Array, Events, FloatArray, Params
 
 SUMS = (("chosen", 0.8), ("chosen", 0.9), ("chosen", 1.0), ("shown", 0.9), ("shown", 1.0), ("reward", 1.0))
 """What is summed, and its decay per decision."""
 DECAYS = sorted({decay for _, decay in SUMS})
+SHOWN = SUMS.index(("shown", 1.0))
+"""The sum that counts the events."""
 
 
 def summary_width(features: int) -> int:
@@ -69,8 +71,11 @@ def prefix_ages(events: Events, prefix: Array, history: int) -> tuple[Array, Arr
         float [B, P, T] of 0 and 1, and float [B, P, T] ages (0 = the newest decision; 0 where out).
     """
     age = (prefix - 1)[:, :, None] - events.group[:, None, :]
-    inside = events.mask[:, None, :] & (age >= 0) & (age < history)
-    return cast(inside, events.reward.dtype), cast(inside * age, events.reward.dtype)
+    inside = events.mask[:, None, :] & (age >= 0)
+    if events.group.shape[1] > history:  # a shorter one has nothing older
+        inside = inside & (age < history)
+    inside = cast(inside, events.reward.dtype)
+    return inside, inside * cast(age, events.reward.dtype)
 
 
 def summarise(features: Array, events: Events, inside: Array, age: Array) -> Array:
@@ -88,15 +93,18 @@ def summarise(features: Array, events: Events, inside: Array, age: Array) -> Arr
     xp = namespace(features)
     faded = {decay: inside * xp.exp(math.log(decay) * age) if decay < 1.0 else inside for decay in DECAYS}
     reward = events.reward[:, None, :]
-    values = {"chosen": cast(reward > 0, features.dtype), "shown": 1.0, "reward": reward}
-    weights = xp.concat([(faded[decay] * values[kind])[:, None] for kind, decay in SUMS], axis=1)
+    values = {"chosen": positive(reward), "reward": reward}
+    each = [faded[decay] if kind == "shown" else faded[decay] * values[kind] for kind, decay in SUMS]
+    weights = xp.concat([x[:, None] for x in each], axis=1)
     batch, kinds, prefixes, length = weights.shape
     width = features.shape[-1]
-    sums = (weights.reshape(batch, kinds * prefixes, length) @ features).reshape(batch, kinds, prefixes, width)
-    counts = xp.abs(weights.sum(-1).swapaxes(1, 2))
-    means = (sums.swapaxes(1, 2) / (1.0 + counts)[..., None]).reshape(batch, prefixes, kinds * width)
-    shown = inside.sum(-1)[..., None]
-    return xp.concat([means, 0.5 * xp.log1p(counts), 0.5 * xp.log1p(shown), 0.01 * shown], axis=-1)
+    counted = xp.concat([features, xp.ones((batch, length, 1), dtype=features.dtype)], axis=-1)
+    sums = weights.reshape(batch, kinds * prefixes, length) @ counted
+    sums = sums.reshape(batch, kinds, prefixes, width + 1).swapaxes(1, 2)
+    counts = xp.abs(sums[..., -1])
+    means = (sums[..., :-1] / plus_one(counts)[..., None]).reshape(batch, prefixes, kinds * width)
+    logs = 0.5 * xp.log1p(counts)
+    return xp.concat([means, logs, logs[..., SHOWN, None], 0.01 * counts[..., SHOWN, None]], axis=-1)
 
 
 def state(params: Params, seen: Array) -> Array:

@@ -67,11 +67,16 @@ class Events:
 
     def since(self, start: int) -> Events:
         """The events from a place on, which may lie within a slate."""
-        item, reward, group, mask, time_ms = (
-            x[:, start:] for x in (self.item, self.reward, self.group, self.mask, self.time_ms)
+        newest = slice(None), slice(start, None)
+        return Events(
+            self.item[newest],
+            self.reward[newest],
+            self.group[newest],
+            self.mask[newest],
+            self.length,
+            self.time_ms[newest],
+            None if self.context is None else self.context[newest],
         )
-        context = None if self.context is None else self.context[:, start:]
-        return Events(item, reward, group, mask, self.length, time_ms, context)
 
 
 @dataclass(frozen=True, slots=True)

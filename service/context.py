@@ -11,8 +11,8 @@ from meta.columns import Column, encode
 from meta.policy import Policy
 from meta.types import Context
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import attributes
 from service.metrics import Metrics
+from service.store import attributes
 
 
 class Contexts:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from meta.catalogue import id_hash
-from service.tenants import key
+from service.access.tenants import key
 from service.wire import varint
 
 _TIME_TAG, _REQUEST_TAG, _RESPONSE_TAG, _APPRENTICE_TAG = (

@@ -19,6 +19,8 @@ from google.rpc import (  # type: ignore[import-untyped] # googleapis-common-pro
     status_pb2,
 )
 
+from service.access.gate import Context, Gate
+from service.access.tenants import NOBODY
 from service.errors import (
     ExpiredError,
     ForbiddenError,
@@ -31,9 +33,7 @@ from service.errors import (
     StoreUnavailableError,
     UnauthenticatedError,
 )
-from service.gate import Context, Gate
 from service.metrics import Metrics
-from service.tenants import NOBODY
 
 DOMAIN = "quickstudy"
 Handler = Callable[[Any, Context, str], Awaitable[bytes]]

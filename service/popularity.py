@@ -20,11 +20,11 @@ import numpy as np
 
 from meta.policy import Policy
 from meta.types import FloatArray
+from service.access.tenants import NOBODY, key
 from service.decay import Decay
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import Store
-from service.tenants import NOBODY, key
 
 SHARE = 20
 """The task waits so many times as long as a round of it took: it never takes more than a twentieth of the process."""

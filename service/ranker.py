@@ -15,15 +15,15 @@ from meta.policy import Policy
 from meta.types import Ranking
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import candidates, decisions
+from service.access.tenants import UserKey, user_key
 from service.batching import Job
 from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.metrics import Metrics
-from service.named import Name, find, name_of
 from service.popularity import Popularity
 from service.replies import ItemEncoder
 from service.store import Kept, Store
-from service.tenants import UserKey, user_key
+from service.store.named import Name, find, name_of
 from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
+from service.access.gate import Context, Gate
 from service.errors import ServiceError
-from service.gate import Context, Gate
 from service.interceptors import refuse
 
 

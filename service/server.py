@@ -17,20 +17,22 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import start_http_server
 
 from meta.policy import Policy
-from service import credentials, history, reflection
+from service import reflection
+from service.access import credentials
+from service.access.gate import Gate
+from service.access.limits import Limits
+from service.access.tenants import NOBODY
+from service.access.tokens import Keyring
 from service.batching import Batcher
-from service.embedded import EmbeddedStore
 from service.errors import StartupError, StoreUnavailableError
-from service.gate import Gate
-from service.limits import Limits
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query, Ranker
 from service.servicer import SERVICE, Servicer
 from service.settings import MAX_HISTORY, AccessSettings, ServerSettings, StoreSettings
-from service.store import Store, connect, shown
-from service.tenants import NOBODY
-from service.tokens import Keyring
+from service.store import Store, connect, history, shown
+from service.store.embedded import EmbeddedStore
+from service.store.keeper import Keeper
 from service.writer import Writer
 
 _LOG = logging.getLogger("quickstudy")
@@ -161,6 +163,9 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         embedded = EmbeddedStore(settings.data_dir, kept.fsync, kept.binary)
         embedded.start()
         stack.callback(embedded.stop)
+        keeper = Keeper(embedded)
+        keeper.start()
+        stack.push_async_callback(keeper.close)
         url = embedded.url
     else:
         url = settings.redis
@@ -180,6 +185,8 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         write_timeout_s=kept.write_timeout_s,
         recent_bytes=kept.recent_bytes,
         recent_s=kept.recent_s,
+        wait_fsync=kept.wait_fsync,
+        wait_replicas=kept.wait_replicas,
     )
     stack.push_async_callback(store.close)
     try:

@@ -13,15 +13,15 @@ import numpy as np
 from meta.policy import Policy
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import attributes, copies, decisions, history
+from service import decisions
+from service.access.gate import Context, Gate
+from service.access.tenants import UserKey, user_key
 from service.batching import Batcher
-from service.gate import Context, Gate
 from service.interceptors import Handler, deadline, method_handler
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query
-from service.store import Store
-from service.tenants import UserKey, user_key
+from service.store import Store, attributes, copies, history
 from service.validation import (
     check_activation,
     check_events,

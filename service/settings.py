@@ -65,6 +65,11 @@ class StoreSettings:
     """Seconds that a RecordEvents waits for Redis before it fails with UNAVAILABLE."""
     fsync: str = "everysec"
     """When the embedded store's append-only file reaches the disk: always, everysec or no."""
+    wait_fsync: bool = False
+    """Acknowledge what is written only once it is on the store's disk (WAITAOF: Valkey, or Redis 7.2), whatever the
+    store's own appendfsync; with everysec a call waits for up to a second."""
+    wait_replicas: int = 0
+    """Replicas that must have it before that too; with wait_fsync on their disks."""
     binary: Path | None = None
     """A redis-server or valkey-server to run as embedded store; None: the one that is shipped."""
 
@@ -73,6 +78,7 @@ class StoreSettings:
         _check(self.history_cap is None or 1 <= self.history_cap <= MAX_HISTORY, "store.history_cap", "1..128", self)
         _check(not {"{", "}"} & set(self.prefix), "store.prefix", "free of braces", self)
         _check(self.fsync in ("always", "everysec", "no"), "store.fsync", "always, everysec or no", self)
+        _check(0 <= self.wait_replicas <= 16, "store.wait_replicas", "0..16", self)
 
 
 @dataclass(frozen=True, slots=True)

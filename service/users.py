@@ -14,10 +14,9 @@ import numpy.typing as npt
 from meta.policy import Policy
 from meta.types import Adaptation, Context, Events, FloatArray, IntArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import copies, history
+from service.access.tenants import UserKey
 from service.metrics import Metrics
-from service.store import FreshCopy, Kept
-from service.tenants import UserKey
+from service.store import FreshCopy, Kept, copies, history
 
 _LOG = logging.getLogger("quickstudy")
 

@@ -8,12 +8,12 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Sequence
 
+from service.access.tenants import UserKey
 from service.decisions import Logged, stream
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
-from service.named import Name
 from service.store import FreshCopy, Store
-from service.tenants import UserKey
+from service.store.named import Name
 
 _AT_ONCE = 256
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)

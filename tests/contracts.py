@@ -7,9 +7,8 @@ import asyncio
 import numpy as np
 
 from meta.catalogue import id_hash
-from service import history
-from service.named import find, name_of
-from service.store import NAMED, NAMED_BYTES, PIECE, FreshCopy, Kept, Store
+from service.store import NAMED, NAMED_BYTES, PIECE, FreshCopy, Kept, Store, history
+from service.store.named import find, name_of
 
 CAP = 64
 """Events that the stores under test keep of each user."""

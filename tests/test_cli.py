@@ -14,7 +14,7 @@ import pytest
 from meta import q_network
 from meta.checkpoint import Manifest, save
 from meta.spec import Spec
-from service.tokens import Keyring
+from service.access.tokens import Keyring
 from tests.meta.worlds_of_numbers import checkpoint_parts
 
 ROOT = Path(__file__).parents[1]

@@ -42,14 +42,13 @@ class Layers:
 
     def backward(self, activations: Sequence[Array], slope: Array) -> Layers:
         """Gradient by every weight of a loss whose derivative by the output is `slope` [..., T, O]; sums over T."""
-        xp = namespace(slope)
         weights, biases = [], []
         for place in range(len(self.weights) - 1, -1, -1):
             below = activations[place]
-            weights.append(xp.matrix_transpose(below) @ slope)
-            biases.append(xp.sum(slope, axis=-2))
+            weights.append(below.mT @ slope)
+            biases.append(slope.sum(-2))
             if place:
-                slope = (slope @ xp.matrix_transpose(self.weights[place])) * (1.0 - below * below)
+                slope = (slope @ self.weights[place].mT) * (1.0 - below * below)
         return Layers(tuple(weights[::-1]), tuple(biases[::-1]))
 
     def gradient(self, x: Array, slope: Callable[[Array], Array], order: int = 2) -> Layers:

@@ -28,7 +28,7 @@ from meta.adapters.port import (
     settled_shrinkage,
     shrinkage,
 )
-from meta.arrays import clip, namespace, sigmoid, softplus, spread, stop_gradient
+from meta.arrays import clip, namespace, opened, plus_one, softplus, spread, stop_gradient
 from meta.choice import likelihood
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
@@ -67,12 +67,21 @@ class LstmOptimizer(HeadScope):
         }
 
     def settle(self, params: Params, spec: Spec) -> Params:
-        """Scales as they are used; one matrix each, [out, in], for all that cell and gates see of a coordinate."""
-        gates = params["optimizer.gates"]
+        """Scales as they are used; one matrix each, [out, in], for all that cell and gates see of a coordinate.
+
+        Weights take the units of `preprocess`, and gates (`opened`) a half of what they see.
+        """
+        x, gates = params["optimizer.x"], params["optimizer.gates"]
         xp = namespace(gates)
+        half = xp.asarray([0.5] * (3 * CELL) + [1.0] * CELL, dtype=gates.dtype)
         own = {
-            "optimizer.each": xp.concat([params["optimizer.x"][:3], params["optimizer.h"]], axis=0).mT,
-            "optimizer.seen": xp.concat([gates[:-1], gates[-1] * xp.eye(2, dtype=gates.dtype)], axis=0).mT,
+            "optimizer.each": xp.concat(
+                [half * row for row in (x[:1] / SMALLEST, x[1:2] / FLOOR, x[2:3], params["optimizer.h"])], axis=0
+            ).mT,
+            "optimizer.whole": xp.concat([half * x[3:4], 0.2 * half * x[4:]], axis=0),
+            "optimizer.half_b": half * params["optimizer.b"],
+            "optimizer.seen": 0.5 * xp.concat([gates[:-1], gates[-1] * xp.eye(2, dtype=gates.dtype)], axis=0).mT,
+            "optimizer.half_bias": 0.5 * params["optimizer.bias"][:, None],
             "optimizer.scales": softplus(params["optimizer.scale"]),
         }
         return {**params, **settled_evidence(params), **settled_shrinkage(params["optimizer.evidence"]), **own}
@@ -81,7 +90,8 @@ class LstmOptimizer(HeadScope):
         """The fast vector after the last step."""
         xp = namespace(support.e)
         weigh, decisions = evidence(params, support)
-        shrink = shrinkage(params, decisions)
+        shrunk = weigh / shrinkage(params, decisions)
+        many, known = plus_one(decisions), xp.log1p(decisions)
         scale = params["optimizer.scales"]
         u0 = prior(support)
         moved = xp.zeros(u0.shape, dtype=u0.dtype)
@@ -90,9 +100,8 @@ class LstmOptimizer(HeadScope):
         gates = spread(xp.asarray([[0.0], [1.0]], dtype=u0.dtype), (users, prefixes, 2, width))  # none learnt, all kept
         for _ in range(spec.steps):
             loss, residual = likelihood(logits(Fast(u0 + moved), support), support.seen)
-            gradient = (weigh * residual) @ support.e / shrink
-            loss = (weigh * loss).sum(-1)[..., None] / (1.0 + decisions)
-            whole = stop_gradient(xp.concat([loss, 0.2 * xp.log1p(decisions)], axis=-1))
+            gradient = (shrunk * residual) @ support.e
+            whole = stop_gradient(xp.concat([xp.vecdot(weigh, loss)[..., None] / many, known], axis=-1))
             each = preprocess(stop_gradient(gradient), stop_gradient(moved))
             h, c = _cell(params, each, whole, h, c)
             gates = _gates(params, h, moved, gates)
@@ -103,26 +112,25 @@ class LstmOptimizer(HeadScope):
 def preprocess(gradient: Array, moved: Array) -> list[Array]:
     """Log size and sign of each coordinate's gradient (Andrychowicz et al. 2016, appendix A), and how far it moved.
 
-    A size below the floor has the floor's logarithm, -1, and the gradient itself, magnified, in place of its sign.
-    [B, P, E] twice -> [B, P, E] three times.
+    A size below the floor has the floor's logarithm, and the gradient itself in place of its sign. The logarithm is in
+    units of 1 / SMALLEST, the sign in units of 1 / FLOOR. [B, P, E] twice -> [B, P, E] three times.
     """
     xp = namespace(gradient)
-    size = xp.log(clip(xp.abs(gradient), FLOOR, None)) / SMALLEST
-    sign = clip(gradient / FLOOR, -1.0, 1.0)
-    return [size, sign, moved]
+    return [xp.log(clip(xp.abs(gradient), FLOOR, None)), clip(gradient, -FLOOR, FLOOR), moved]
 
 
 def _cell(params: Params, each: list[Array], whole: Array, h: Array, c: Array) -> tuple[Array, Array]:
     """A plain LSTM step for every coordinate: each [B, P, E] thrice, whole [B, P, 2], h and c [B, P, CELL, E]."""
     xp = namespace(h)
     own = params["optimizer.each"] @ xp.concat([*(x[:, :, None] for x in each), h], axis=2)
-    z = own + (whole @ params["optimizer.x"][3:] + params["optimizer.b"])[..., None]
-    gate = sigmoid(z[:, :, : 3 * CELL])
-    c = gate[:, :, CELL : 2 * CELL] * c + gate[:, :, :CELL] * xp.tanh(z[:, :, 3 * CELL :])
+    z = xp.tanh(own + (whole @ params["optimizer.whole"] + params["optimizer.half_b"])[..., None])
+    gate = opened(z[:, :, : 3 * CELL])
+    c = gate[:, :, CELL : 2 * CELL] * c + gate[:, :, :CELL] * z[:, :, 3 * CELL :]
     return gate[:, :, 2 * CELL :] * xp.tanh(c), c
 
 
 def _gates(params: Params, z: Array, moved: Array, gates: Array) -> Array:
     """How much is learnt (i) and kept (f) of each coordinate: [B, P, 2, E], from the same of the step before."""
-    seen = namespace(z).concat([z, moved[:, :, None], gates], axis=2)
-    return sigmoid(params["optimizer.seen"] @ seen + params["optimizer.bias"][:, None])
+    xp = namespace(z)
+    seen = xp.concat([z, moved[:, :, None], gates], axis=2)
+    return opened(xp.tanh(params["optimizer.seen"] @ seen + params["optimizer.half_bias"]))

@@ -9,7 +9,6 @@ gradient divided by a learnt power of the evidence replaces the mean, so no data
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,33 +68,26 @@ class Maml:
         return _copy(spec, _shared(params, spec, prior))
 
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
-        """The copy after the last step."""
-        return self.path(params, spec, support)[-1]
-
-    def path(self, params: Params, spec: Spec, support: Support) -> list[Array]:
-        """The copy [B, P, Z] before the first step and after each one, for multi-step losses.
+        """The copy after the last step.
 
         A step is theta - rate * (gradient / (1 + n / scale)^power + pull (theta - theta0)). `met` is learnt and starts
         at 0: to have met an item and passed it by says something for items like it too.
         """
         weigh, decisions = evidence(params, support)
+        weigh = weigh / shrinkage(params, decisions)  # the gradient is linear in it, and has more numbers
         if spec.order == 1:
-            support = dataclasses.replace(support, e=stop_gradient(support.e), bias=stop_gradient(support.bias))
-        shrink = shrinkage(params, decisions)
-        met = params["maml.met"] * (1.0 - support.seen.chosen)[:, None, :]
-        theta0 = _shared(params, spec, prior(support))
-        theta, found = theta0, [_copy(spec, theta0)]
+            support = support._replace(e=stop_gradient(support.e), bias=stop_gradient(support.bias))
+        met = params["maml.met"] - (params["maml.met"] * support.seen.chosen)[:, None, :]
+        theta = theta0 = _shared(params, spec, prior(support))
         for step in range(spec.steps):
             gradient = _gradient(theta, support, weigh, met, spec.order)
-            pull = params["maml.pulls"][step]
+            if step:  # until then there is nothing to pull back
+                pull = params["maml.pulls"][step]
+                gradient = [slope + pull * (now - was) for slope, now, was in zip(gradient, theta, theta0, strict=True)]
             own = params["maml.rates"][step]
             rates = [own] if spec.scope == "head" else [*params["maml.layer_rates"][step], own]
-            theta = [
-                now - rate * (slope / _over(shrink, now) + pull * (now - was))
-                for now, was, slope, rate in zip(theta, theta0, gradient, rates, strict=True)
-            ]
-            found.append(_copy(spec, theta))
-        return found
+            theta = [now - rate * slope for now, rate, slope in zip(theta, rates, gradient, strict=True)]
+        return _copy(spec, theta)
 
     def fast(self, params: Params, spec: Spec, copy: Array, prior: Array) -> Fast:
         """U, and the layers of the user's own where they moved."""
@@ -110,10 +102,8 @@ def _widths(spec: Spec) -> tuple[int, ...]:
 
 
 def _shared(params: Params, spec: Spec, prior: Array) -> list[Array]:
-    """Where every user starts: the moving arrays with leading axes [B, P], u last."""
-    if spec.scope == "head":
-        return [prior]
-    return [spread(params[name], (*prior.shape[:2], *params[name].shape)) for name in LAYERS] + [prior]
+    """Where every user starts: the moving arrays with leading axes [1, 1], u last and [B, P]."""
+    return [prior] if spec.scope == "head" else [*(params[name][None, None] for name in LAYERS), prior]
 
 
 def starting_at(params: dict[str, FloatArray], rate: float) -> dict[str, FloatArray]:
@@ -124,7 +114,10 @@ def starting_at(params: dict[str, FloatArray], rate: float) -> dict[str, FloatAr
 
 
 def _copy(spec: Spec, theta: list[Array]) -> Array:
-    return theta[0] if spec.scope == "head" else pack(Layers.of(theta), 2)
+    if spec.scope == "head":
+        return theta[0]
+    own = [spread(x, (*theta[-1].shape[:2], *x.shape[2:])) for x in theta]
+    return pack(Layers.of(own), 2)
 
 
 def _gradient(theta: list[Array], support: Support, weigh: Array, met: Array, order: int) -> list[Array]:
@@ -136,13 +129,8 @@ def _gradient(theta: list[Array], support: Support, weigh: Array, met: Array, or
     e, bias = support.e[:, None], support.bias[:, None]
 
     def slope(taste: Array) -> Array:
-        v = namespace(taste).sum(taste * e, axis=-1) + bias
+        v = namespace(taste).vecdot(taste, e) + bias
         out = (weigh * (residuals(v, support.seen) - met))[..., None] * e
         return out if order == 2 else stop_gradient(out)
 
     return Layers.of(theta).gradient(support.before[:, None], slope, order).arrays()
-
-
-def _over(shrink: Array, like: Array) -> Array:
-    """[B, P, 1] with as many axes as an array [B, P, ...]."""
-    return shrink.reshape(*shrink.shape[:2], *([1] * (like.ndim - 2)))

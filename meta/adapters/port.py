@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from meta.adapters.layers import Layers
-from meta.arrays import namespace, sigmoid, softplus, spread
+from meta.arrays import namespace, plus_one, sigmoid, softplus, spread
 from meta.choice import Outcomes
 from meta.spec import Spec
 from meta.types import Array, Events, FloatArray, Params
@@ -16,8 +15,7 @@ from meta.types import Array, Events, FloatArray, Params
 DECAY = "evidence.decay"
 
 
-@dataclass(frozen=True, slots=True)
-class Support:
+class Support(NamedTuple):
     """The events from which copies are learnt, for P prefixes of each history at once.
 
     Args:
@@ -41,13 +39,13 @@ class Support:
     before: Array = None
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """Events that a memory reads on from where it was.
 
     Args:
         events: the histories [B, T], or the ends of them that are needed.
         e: float [B, T, E], as in `Support`.
+        reward: float [B, T], of each event alone, for of a slate only the events so far are known; 0 where padded.
         chosen: float [B, T], how much each event was chosen.
         fresh: bool [B, T], true for the events to be read; the others change nothing.
         first: place of the first event that is fresh for anybody.
@@ -55,13 +53,13 @@ class News:
 
     events: Events
     e: Array
+    reward: Array
     chosen: Array
     fresh: Array
     first: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fast:
+class Fast(NamedTuple):
     """What a user's copy changes of the network.
 
     Args:
@@ -164,9 +162,10 @@ def alert(params: dict[str, FloatArray], by: float) -> dict[str, FloatArray]:
 
 
 def settled_evidence(params: Params) -> dict[str, Array]:
-    """What `evidence` takes from the parameters alone: the logarithm of the decay per decision."""
-    decay = sigmoid(params[DECAY])
-    return {"evidence.log_decay": namespace(decay).log(decay)}
+    """What `evidence` takes from the parameters alone: the logarithm of the decay per decision, weights one by one."""
+    decay, outcome = sigmoid(params[DECAY]), params["evidence.outcome"]
+    weights = {f"evidence.{name}": outcome[i, ...] for i, name in enumerate(("always", "chosen", "reward"))}
+    return {"evidence.log_decay": namespace(decay).log(decay), **weights}
 
 
 def recency(params: Params, support: Support) -> Array:
@@ -176,15 +175,15 @@ def recency(params: Params, support: Support) -> Array:
 
 def weighed(params: Params, support: Support, recent: Array) -> Array:
     """How much each event counts by its age and by what was chosen: `recency` [B, P, T] -> [B, P, T]."""
-    w = params["evidence.outcome"]
-    outcome = softplus(w[0] + w[1] * support.seen.any_chosen + w[2] * support.seen.reward)
-    return recent * outcome[:, None, :]
+    seen = support.seen
+    chosen, reward = params["evidence.chosen"] * seen.any_chosen, params["evidence.reward"] * seen.reward
+    return recent * softplus(params["evidence.always"] + chosen + reward)[:, None, :]
 
 
 def evidence(params: Params, support: Support) -> tuple[Array, Array]:
     """How much each event counts, [B, P, T], and the effective number of decisions, [B, P, 1]."""
     recent = recency(params, support)
-    return weighed(params, support, recent), (recent * support.seen.share[:, None, :]).sum(-1)[..., None]
+    return weighed(params, support, recent), recent @ support.seen.share[..., None]
 
 
 def settled_shrinkage(learnt: Array) -> dict[str, Array]:
@@ -194,7 +193,7 @@ def settled_shrinkage(learnt: Array) -> dict[str, Array]:
 
 def shrinkage(params: Params, decisions: Array) -> Array:
     """What a summed gradient is divided by, (1 + n / scale)^power; 1 without events, any shape."""
-    return (1.0 + decisions / params["shrinkage.scale"]) ** params["shrinkage.power"]
+    return plus_one(decisions / params["shrinkage.scale"]) ** params["shrinkage.power"]
 
 
 def logits(fast: Fast, support: Support) -> Array:
@@ -202,4 +201,4 @@ def logits(fast: Fast, support: Support) -> Array:
     if fast.layers is None:
         return fast.u @ support.e.mT + support.bias[:, None, :]
     taste = fast.layers.forward(support.before[:, None])
-    return (taste * support.e[:, None]).sum(-1) + support.bias[:, None, :]
+    return namespace(taste).vecdot(taste, support.e[:, None]) + support.bias[:, None, :]

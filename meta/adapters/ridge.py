@@ -22,7 +22,7 @@ from meta.adapters.port import (
     weighed,
 )
 from meta.arrays import namespace
-from meta.choice import over_slate, probabilities
+from meta.choice import expected, over_slate, probabilities
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
 
@@ -55,9 +55,9 @@ class Ridge(HeadScope):
         u0 = prior(support)
         seen = support.seen
         p = probabilities(logits(Fast(u0), support), seen.same)
-        expected = seen.choices[:, None, :] * p
-        gradient = (weight * (expected - seen.chosen[:, None, :])) @ support.e
-        curvature = weight * expected
+        chosen = expected(p, seen)
+        gradient = (weight * (chosen - seen.chosen[:, None, :])) @ support.e
+        curvature = weight * chosen
         if seen.same is None:
             hessian = _outer(curvature * (1.0 - p), support.e, support.e[:, None])
         else:  # sum over slates of E[e e'] - E[e] E[e]'

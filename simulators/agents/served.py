@@ -13,7 +13,10 @@ from simulators.agents.port import JudgedWorld
 
 
 class Service(Protocol):
-    """What is asked of a service: calls for all users of a batch at once. `service.crowd.Crowd` is one over gRPC."""
+    """What is asked of a service: calls for all users of a batch at once.
+
+    `service.client.crowd.Crowd` is one over gRPC.
+    """
 
     def welcome(self, users: int) -> None:
         """From now on the calls are for so many new users, in the same order each time."""

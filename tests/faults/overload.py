@@ -39,13 +39,13 @@ class Callers:
     Args:
         target: "host:port".
         deadline_s: of each call, seconds.
+        channels: connections that share the calls.
     """
 
-    def __init__(self, target: str, deadline_s: float) -> None:
-        self._channels = [
-            grpc.aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) for _ in range(CHANNELS)
-        ]
-        self._calls = [channel.unary_unary(METHOD) for channel in self._channels]
+    def __init__(self, target: str, deadline_s: float, channels: int = CHANNELS) -> None:
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        self._channels = [grpc.aio.insecure_channel(target, options=own) for _ in range(channels)]
+        self._calls = [channel.unary_unary(METHOD, None, None) for channel in self._channels]
         self._deadline = deadline_s
         self._requests = [pb.RecommendRequest(user_id=f"o{n}").SerializeToString() for n in range(64)]
 
@@ -69,7 +69,7 @@ class Callers:
 
     async def at(self, rate: float, seconds: float) -> Load:
         """Calls at a rate, whatever becomes of them."""
-        tasks = []
+        tasks: list[asyncio.Task[tuple[float, grpc.StatusCode]]] = []
         started = perf_counter()
         while (passed := perf_counter() - started) < seconds:
             while len(tasks) < rate * passed:
@@ -80,7 +80,7 @@ class Callers:
     async def _one(self, n: int) -> tuple[float, grpc.StatusCode]:
         started = perf_counter()
         try:
-            await self._calls[n % CHANNELS](self._requests[n % len(self._requests)], timeout=self._deadline)
+            await self._calls[n % len(self._calls)](self._requests[n % len(self._requests)], timeout=self._deadline)
         except grpc.aio.AioRpcError as error:
             return perf_counter() - started, error.code()
         return perf_counter() - started, grpc.StatusCode.OK

@@ -14,15 +14,15 @@ from meta.checkpoint import load
 from meta.policy import Policy
 from meta.types import Events, FloatArray, Ranking
 from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.access.tenants import user_key
 from service.batching import Job
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.history import pack
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query, Ranker
 from service.store import Store, connect
-from service.tenants import user_key
+from service.store.embedded import EmbeddedStore
+from service.store.history import pack
 from service.writer import Writer
 from tests.service.support import start_server
 from tests.service.test_calls import order

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from service.client import Client
+from service.client.habits import PLAIN
 from service.decisions import stream
-from service.embedded import EmbeddedStore
-from service.habits import PLAIN
+from service.store.embedded import EmbeddedStore
 from tests.faults.overload import CHANNELS, Callers
 from tests.faults.traffic import CANDIDATES
 from tests.service.support import make_policy, start_server

@@ -17,8 +17,8 @@ import pytest
 from redis import Redis
 
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.habits import PLAIN
+from service.client.habits import PLAIN
+from service.store.embedded import EmbeddedStore
 from tests.faults.proxy import SlowProxy
 from tests.faults.traffic import DEADLINE_S, Kept, Outage, outage
 from tests.service.support import start_server

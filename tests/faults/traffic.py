@@ -13,6 +13,7 @@ import grpc
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
+from service.client.results import EventResult
 
 CANDIDATES = [f"i{n}" for n in range(100)]
 USERS = [f"u{n}" for n in range(16)]
@@ -113,7 +114,7 @@ class Traffic:
                     self.refused[error.code().name] += 1
                     await asyncio.sleep(0.05)
                 else:
-                    assert status.result in (pb.EVENT_RESULT_ADDED, pb.EVENT_RESULT_DUPLICATE)
+                    assert status.result in (EventResult.ADDED, EventResult.DUPLICATE)
                     self.acknowledged[user].append(f"e{n}")
                     break
             await asyncio.sleep(self.pause_s)
@@ -135,7 +136,7 @@ async def kept(client: Client, acknowledged: dict[str, list[str]]) -> Kept:
         hashes = Counter(event.event_hash for event in (await client.get_user(user)).events)
         twice += sum(times - 1 for times in hashes.values())
         again = await client.record([pb.Event(event_id=e, user_id=user, item_id="i1", reward=1.0) for e in names])
-        lost += sum(status.result != pb.EVENT_RESULT_DUPLICATE for status in again)
+        lost += sum(status.result != EventResult.DUPLICATE for status in again)
     return Kept(sum(map(len, acknowledged.values())), lost, twice)
 
 
@@ -168,9 +169,9 @@ class Outage:
 
 
 def quantile(replies: list[Reply], share: float) -> float:
-    """The time, seconds, within which this share of replies came."""
+    """The time, seconds, within which this share of replies came; 0 where none did."""
     took = sorted(reply.seconds for reply in replies)
-    return took[int(share * (len(took) - 1))]
+    return took[int(share * (len(took) - 1))] if took else 0.0
 
 
 async def outage(

@@ -10,7 +10,7 @@ import torch
 
 from meta import q_network
 from meta.adapters import ADAPTERS, finetune
-from meta.adapters.lstm_memory import cell, places, recurrent, time_gaps
+from meta.adapters.lstm_memory import cell, halved, places, recurrent, time_gaps
 from meta.checkpoint import Checkpoint
 from meta.policy import Policy
 from meta.types import Adaptation, Events, FloatArray
@@ -163,7 +163,8 @@ def test_the_cell_is_the_equations_in_a_scalar_loop() -> None:
     def sigmoid(a: float) -> float:
         return 1 / (1 + math.exp(-a))
 
-    out = cell({"memory.recurrent": recurrent(u, p), "memory.peephole": p}, x, np.concat([h, c], axis=1))
+    settled = {"memory.recurrent": halved(recurrent(u, p)), "memory.output": 0.5 * p[2]}
+    out = cell(settled, halved(x), np.concat([h, c], axis=1))
     for j in range(m):
         z = [x[0, gate * m + j] + sum(h[0, k] * u[k, gate * m + j] for k in range(m)) for gate in range(4)]
         i, f = sigmoid(z[0] + c[0, j] * p[0, j]), sigmoid(z[1] + c[0, j] * p[1, j])
@@ -178,12 +179,12 @@ def test_the_cell_has_the_gradient_of_finite_differences() -> None:
     parts = [
         torch.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((2, 12), (2, 6), (3, 12), (3, 3))
     ]
-    assert torch.autograd.gradcheck(
-        lambda x, state, u, p: cell({"memory.recurrent": recurrent(u, p), "memory.peephole": p}, x, state),
-        parts,
-        eps=1e-6,
-        atol=1e-6,
-    )
+
+    def settled(x: torch.Tensor, state: torch.Tensor, u: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        weights = {"memory.recurrent": halved(recurrent(u, p)), "memory.output": 0.5 * p[2]}
+        return torch.as_tensor(cell(weights, halved(x), state))
+
+    assert torch.autograd.gradcheck(settled, parts, eps=1e-6, atol=1e-6)
 
 
 def test_streaming_equals_the_whole_sequence() -> None:

@@ -97,7 +97,8 @@ def test_the_memory_is_silent_without_evidence() -> None:
     events = Events(
         np.array([[0, 1], [0, -1]]), np.array([[1.0, 1.0], [0.0, 0.0]]), None, np.array([[1, 1], [1, 0]]), None, None
     )
-    out = scores(params, spec, events, np.array([[1.0, 0.0], [0.0, 0.0]]))
+    every = np.tile(np.arange(3), (2, 1))
+    out = scores(params, spec, events, np.array([[1.0, 0.0], [0.0, 0.0]]), every)
     assert [[0.0, pytest.approx(10 * 0.5 * 3 / 3 / 2**0.5), 0.0], [0.0, 0.0, 0.0]] == out.tolist()
     assert 0.0 == float(fade(params, np.float32(0)))
 

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.client.habits import SERVICE
 from service.errors import ServiceError
-from service.habits import SERVICE
 from service.interceptors import refuse
 
 Answer = Callable[[Any, int], Awaitable[Any]]

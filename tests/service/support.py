@@ -18,7 +18,7 @@ from meta import q_network
 from meta.catalogue import Catalogue
 from meta.checkpoint import Manifest, save
 from meta.spec import Spec
-from service.embedded import EmbeddedStore
+from service.store.embedded import EmbeddedStore
 
 ROOT = Path(__file__).parents[2]
 _START = """

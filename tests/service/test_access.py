@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import pkgutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,30 +16,22 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-import protos.quickstudy.v1
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import tokens
+from service.access import tokens
+from service.access.gate import Gate
+from service.access.scopes import SCOPES, Scope
+from service.access.tokens import Keyring
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.gate import Gate
 from service.interceptors import method_handler
 from service.metrics import Metrics
-from service.scopes import SCOPES, Scope
 from service.store import connect
-from service.tokens import Keyring
+from service.store.embedded import EmbeddedStore
+from tests.service.descriptors import kind, methods, path
 from tests.service.support import Server, start_server
 from tests.service.test_popularity import time_policy
 
 UNKNOWN = "qs_" + "x" * 43
 SERVED, ELSEWHERE = "shop,blog", "zoo"
-
-
-def methods() -> list[MethodDescriptor]:
-    """Every method of every service of the contract."""
-    package = protos.quickstudy.v1
-    names = [module.name for module in pkgutil.iter_modules(package.__path__) if module.name.endswith("_pb2")]
-    files = [importlib.import_module(f"{package.__name__}.{name}").DESCRIPTOR for name in names]
-    return [method for file in files for service in file.services_by_name.values() for method in service.methods]
 
 
 METHODS = methods()
@@ -80,8 +70,7 @@ async def status(target: str, method: MethodDescriptor, authorization: str | Non
     """How a call with an empty request ends."""
     metadata = None if authorization is None else (("authorization", authorization),)
     async with grpc.aio.insecure_channel(target) as channel:
-        kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
-        begin = getattr(channel, kind)(f"/{method.containing_service.full_name}/{method.name}")
+        begin = getattr(channel, kind(method))(path(method))
         if method.client_streaming:  # ends without a message: grpc.aio tells a write that meets a refusal as INTERNAL
             call = begin(metadata=metadata, timeout=10)
             await call.done_writing()

@@ -17,10 +17,9 @@ from meta.checkpoint import Manifest, save
 from meta.columns import Column
 from meta.spec import Spec
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import attributes
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.store import connect
+from service.store import attributes, connect
+from service.store.embedded import EmbeddedStore
 from tests.service.support import Server, start_server
 
 PLAN = Column("plan", "category", vocabulary=("free", "paid"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-from service.breaker import Breaker
 from service.errors import StoreUnavailableError
+from service.store.breaker import Breaker
 
 
 class Silent:

@@ -17,9 +17,9 @@ from meta.catalogue import id_hash
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.results import EventStatus, Slate, slate
+from service.client.results import EventStatus, Slate, slate
 from service.store import connect
+from service.store.embedded import EmbeddedStore
 from tests.service.support import ROOT, Server, make_policy, start_server
 
 CANDIDATES = [f"i{n}" for n in range(40)]

@@ -13,15 +13,15 @@ import pytest
 
 from meta.errors import InputError
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service.blocking import BlockingClient
-from service.call_error import CallError
 from service.client import Client
+from service.client.blocking import BlockingClient
+from service.client.call_error import CallError
+from service.client.habits import PLAIN, Habits
+from service.client.hedge import LEAST
+from service.client.messages import answers, attributes, context, event
+from service.client.results import EventResult, EventStatus, Source
+from service.client.throttle import Throttle
 from service.errors import InvalidFieldError, LimitedError, OverloadedError, StoreUnavailableError
-from service.habits import PLAIN, Habits
-from service.hedge import LEAST
-from service.messages import answers, attributes, context, event
-from service.results import EventResult, EventStatus, Source
-from service.throttle import Throttle
 from tests.service.flaky import flaky
 from tests.service.support import Server
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from service import credentials
+from service.access import credentials
 from service.client import Client
 from service.errors import StartupError
 from tests.service.certificates import Pair, authority, signed

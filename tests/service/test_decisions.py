@@ -13,9 +13,9 @@ import pytest
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.results import Slate, slate
+from service.client.results import Slate, slate
 from service.store import connect
+from service.store.embedded import EmbeddedStore
 from tests.service.support import Server
 
 CANDIDATES = [f"i{n}" for n in range(39, -1, -1)]

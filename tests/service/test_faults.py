@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.embedded import EmbeddedStore
+from service.store.embedded import EmbeddedStore
 from tests.service.support import Server, start_server, stop_store
 from tests.service.test_bad_input import details
 
@@ -242,6 +242,25 @@ async def test_an_orphaned_store_is_adopted(policy: Path, tmp_path: Path) -> Non
     assert (tmp_path / "data" / "store.pid").read_text() == pid
     again.kill()
     stop_store(tmp_path / "data")
+    assert not (tmp_path / "data" / "store.pid").exists()
+
+
+async def test_an_embedded_store_that_is_killed_is_started_again(policy: Path, tmp_path: Path) -> None:
+    """Kill -9 of the store alone, the first one and the next: events are there, and new ones are learnt from."""
+    server = start_server(policy, tmp_path / "data", STORE_FSYNC="always")
+    pids = set()
+    async with Client(server.target) as client:
+        for n in range(1, 3):
+            assert pb.EVENT_RESULT_ADDED == await recorded(client, event("u", f"e{n}"))
+            pid = int((tmp_path / "data" / "store.pid").read_text())
+            pids.add(pid)
+            os.kill(pid, signal.SIGKILL)
+            assert pb.EVENT_RESULT_DUPLICATE == await recorded(client, event("u", f"e{n}"))
+            until = time.monotonic() + 10
+            while (told := (await client.recommend("u", CANDIDATES)).adaptation).source != pb.SOURCE_ADAPTED:
+                assert time.monotonic() < until
+            assert (n, 0.0) == (told.events_used, told.staleness)
+    assert (2, 0) == (len(pids), server.stop())
     assert not (tmp_path / "data" / "store.pid").exists()
 
 

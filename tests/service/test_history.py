@@ -11,7 +11,8 @@ from meta.policy import Policy
 from meta.types import Adaptation
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import copies, decisions, history
+from service import decisions
+from service.store import copies, history
 from tests.meta.worlds_of_numbers import checkpoint_parts
 
 CATALOGUE = Catalogue.from_features(["a", "b", "c"], np.eye(3, dtype=np.float32), ["x", "y", "z"])

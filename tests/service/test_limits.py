@@ -8,11 +8,11 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from service import limits
+from service.access import limits
+from service.access.limits import Limits
+from service.access.scopes import Scope
 from service.client import Client
 from service.errors import LimitedError
-from service.limits import Limits
-from service.scopes import Scope
 from tests.service.support import start_server
 from tests.service.test_access import key
 

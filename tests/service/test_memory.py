@@ -7,8 +7,8 @@ from pathlib import Path
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.embedded import EmbeddedStore
 from service.store import connect
+from service.store.embedded import EmbeddedStore
 from tests.service.support import make_policy, start_server
 
 USERS, EVENTS = 1_000, 50

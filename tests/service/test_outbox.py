@@ -10,12 +10,12 @@ import pytest
 
 from meta.errors import InputError
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service.blocking import BlockingClient, BlockingOutbox
 from service.client import Client
+from service.client.blocking import BlockingClient, BlockingOutbox
+from service.client.habits import PLAIN
+from service.client.messages import event
+from service.client.outbox import Outbox, UndeliveredError
 from service.errors import ForbiddenError, OverloadedError, StoreUnavailableError
-from service.habits import PLAIN
-from service.messages import event
-from service.outbox import Outbox, UndeliveredError
 from tests.service.flaky import flaky
 from tests.service.support import Server
 

@@ -17,10 +17,10 @@ from meta.policy import Policy
 from meta.spec import Spec
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
-from service.embedded import EmbeddedStore
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.store import Store, connect
+from service.store.embedded import EmbeddedStore
 from tests.service.support import start_server
 
 ITEMS = ["i0", "i1", "i2", "i3"]

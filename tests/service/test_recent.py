@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.recent import OVERHEAD, Entry, Recent
+from service.store.recent import OVERHEAD, Entry, Recent
 
 
 class Clock:

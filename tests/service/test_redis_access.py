@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from service.access.tenants import user_key
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import Store, connect
-from service.tenants import user_key
 from tests.contracts import CAP, StoreContract
 from tests.service.certificates import authority, signed
 from tests.service.support import ROOT

@@ -9,10 +9,10 @@ import grpc
 import pytest
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.access.scopes import Scope
 from service.client import Client
-from service.embedded import EmbeddedStore
-from service.scopes import Scope
 from service.store import connect, shown
+from service.store.embedded import EmbeddedStore
 from tests.service.support import start_server
 from tests.service.test_access import key
 

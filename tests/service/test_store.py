@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded import EmbeddedStore
+from service.access.tenants import UserKey
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import Store, connect, shown
-from service.tenants import UserKey
+from service.store.embedded import EmbeddedStore
 from tests.contracts import CAP, StoreContract
 
 _PREFIXES = (f"t{n}:" for n in itertools.count())

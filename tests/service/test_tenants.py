@@ -11,12 +11,12 @@ import pytest
 
 from meta.catalogue import id_hash
 from meta.policy import Policy
+from service.access.tenants import user_key
 from service.decisions import stream
-from service.embedded import EmbeddedStore
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.store import Kept, Store, connect
-from service.tenants import user_key
+from service.store.embedded import EmbeddedStore
 from tests.service.test_popularity import time_policy, until
 
 

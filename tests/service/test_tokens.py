@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from service import tokens
+from service.access import tokens
+from service.access.scopes import Scope
+from service.access.tokens import Keyring
 from service.errors import StartupError, UnauthenticatedError
-from service.scopes import Scope
-from service.tokens import Keyring
 
 LINE = {
     "name": "web",

@@ -10,10 +10,9 @@ import pytest
 from meta.policy import Policy
 from meta.types import Adaptation, Context, Events, FloatArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service import history
 from service.context import Contexts
 from service.metrics import Metrics
-from service.store import Kept
+from service.store import Kept, history
 from service.users import Personaliser
 from tests.service.support import make_policy
 from tests.service.test_history import accepted, stored

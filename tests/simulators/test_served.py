@@ -15,10 +15,10 @@ from meta.errors import InputError
 from meta.policy import Policy
 from meta.spec import Spec
 from meta.types import FloatArray, IntArray
+from service.access.credentials import of_caller
+from service.access.scopes import Scope
 from service.client import Client
-from service.credentials import of_caller
-from service.crowd import Crowd
-from service.scopes import Scope
+from service.client.crowd import Crowd
 from simulators import trial
 from simulators.agents.policy import PolicyAgent
 from simulators.agents.port import Agent
@@ -156,7 +156,7 @@ def test_recovery_is_not_asked_where_no_taste_changes(policy: Path) -> None:
 
 def test_nobody_at_the_target_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence names the address and how to start a service."""
-    monkeypatch.setattr("service.crowd.CONNECT_S", 0.2)
+    monkeypatch.setattr("service.client.crowd.CONNECT_S", 0.2)
     with (
         pytest.raises(InputError, match=r"no service answers at 127.0.0.1:1 .*quickstudy serve"),
         Crowd("127.0.0.1:1", "x"),

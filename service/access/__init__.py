@@ -1,0 +1,1 @@
+"""Who may call: tokens, scopes, tenants, rates and certificates."""

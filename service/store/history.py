@@ -1,0 +1,136 @@
+"""A user's history as one packed string, and a batch of such strings as arrays.
+
+Layout, little endian: an 8-byte header, then one 28-byte record an event in time order, oldest first. The header read
+as one uint64 is the watermark: exclusive or of the low halves of all accepted event hashes (low 32 bits), number of
+events ever accepted (high 32 bits). `append.lua` writes this layout, this file reads it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from meta.catalogue import Catalogue, id_hash
+from meta.types import Events
+
+HEADER = 8
+RECORD = np.dtype(
+    [
+        ("event", "<u8"),  # hash of the event id
+        ("time_low", "<u4"),  # milliseconds since 1970, 48 bits
+        ("time_high", "<u2"),
+        ("item", "<u8"),  # hash of the item id
+        ("reward", "<f4"),
+        ("decision", "u1"),  # 8-bit hash of the decision id, 0: none
+        ("position", "u1"),  # 1 is the first, 0: unknown
+    ]
+)
+_PACK = struct.Struct("<QIHQfBB")
+
+
+def pack(event_id: str, time_ms: int, item_id: str, reward: float, decision_id: str, position: int) -> bytes:
+    """One record of 28 bytes."""
+    decision = id_hash(decision_id) % 255 + 1 if decision_id else 0
+    low, high = time_ms & 0xFFFFFFFF, time_ms >> 32
+    return _PACK.pack(id_hash(event_id), low, high, id_hash(item_id), reward, decision, position)
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """A batch of decoded histories.
+
+    Args:
+        events: what the policy reads, [B, T].
+        watermark: uint64 [B], 0 for an empty history.
+        unreadable: bool [B], true where the stored bytes are damaged; such a history counts as empty.
+    """
+
+    events: Events
+    watermark: npt.NDArray[np.uint64]
+    unreadable: npt.NDArray[np.bool_]
+
+
+def records(value: bytes | None) -> npt.NDArray[Any]:
+    """The records [T] of one stored history."""
+    return np.frombuffer(value, RECORD, offset=HEADER) if value and _whole(value) else np.zeros(0, RECORD)
+
+
+def times(record: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Milliseconds since 1970 of records of any shape."""
+    return record["time_low"].astype(np.int64) + (record["time_high"].astype(np.int64) << 32)
+
+
+def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
+    """Reads a batch of stored histories in one pass over all their bytes.
+
+    Adjacent events with the same decision tag are one group; an event of no decision is a group of its own.
+
+    Args:
+        values: B stored strings, None for an unknown user.
+        catalogue: turns item hashes into rows.
+    """
+    whole = [value if value and _whole(value) else b"" for value in values]
+    flat: npt.NDArray[Any] = np.frombuffer(b"".join([value[HEADER:] for value in whole]), RECORD)
+    heads = b"".join([value[:HEADER] or bytes(HEADER) for value in whole])
+    count = np.fromiter(map(len, whole), np.int64, len(whole))
+    count = np.maximum(count - HEADER, 0) // RECORD.itemsize
+    width = max(int(count.max(initial=0)), 1)
+    inside = np.arange(width) < count[:, None]
+
+    def table(column: npt.NDArray[Any], empty: int) -> npt.NDArray[Any]:
+        if column.size == inside.size:  # histories of one length, as when all are full
+            return column.reshape(inside.shape)
+        padded = np.full(inside.shape, empty, column.dtype)
+        padded[inside] = column
+        return padded
+
+    tag = table(flat["decision"], 0)
+    starts = inside.copy()
+    starts[:, 1:] &= (tag[:, 1:] == 0) | (tag[:, 1:] != tag[:, :-1])
+    group = np.where(inside, np.cumsum(starts, axis=1) - 1, 0)
+    item = table(catalogue.rows_of_hashes(flat["item"]), -1)
+    known = item >= 0
+    events = Events(
+        item=item,
+        reward=table(flat["reward"], 0),
+        group=group,
+        mask=known,
+        length=starts.sum(axis=1),
+        time_ms=table(times(flat), 0),
+    )
+    unreadable = np.array([bool(value) and not _whole(value or b"") for value in values], bool)
+    return Histories(events, np.frombuffer(heads, "<u8").astype(np.uint64), unreadable)
+
+
+def likes(packed: Sequence[bytes], results: str) -> list[tuple[bytes, int]]:
+    """Item hash (8 bytes) and time (ms since 1970) of the added records (a result of 1) with a reward above 0."""
+    found = []
+    for record, result in zip(packed, results, strict=True):
+        _, low, high, item, reward, *_ = _PACK.unpack(record)
+        if result == "1" and reward > 0:
+            found.append((item.to_bytes(8, "little"), low | high << 32))
+    return found
+
+
+def newest(value: bytes, watermark: int) -> int:
+    """How many of the newest events of a history were accepted since it stood at `watermark`; 0 where others were too.
+
+    The count of the watermarks says how many came, the exclusive or of their hashes whether they are the newest ones:
+    an event that came late stands further up, or is gone already.
+    """
+    mixed, total = struct.unpack_from("<II", value)
+    came = (total - (watermark >> 32)) & 0xFFFFFFFF
+    hashes = records(value)["event"]
+    if not 0 < came <= len(hashes):
+        return 0
+    since = int(np.bitwise_xor.reduce(hashes[-came:])) & 0xFFFFFFFF
+    return came if since == mixed ^ (watermark & 0xFFFFFFFF) else 0
+
+
+def _whole(value: bytes) -> bool:
+    return len(value) >= HEADER and (len(value) - HEADER) % RECORD.itemsize == 0

@@ -1,0 +1,388 @@
+"""User state in Redis or Valkey: one round trip to read a batch of users, one atomic script a user to write."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from service.access.tenants import UserKey
+from service.errors import STORE_SLOW, StoreRefusedError, StoreUnavailableError
+from service.metrics import Metrics
+from service.store.breaker import Breaker
+from service.store.durability import Durability
+from service.store.named import Name
+from service.store.recent import Recent
+
+_SCRIPTS = {
+    name: (Path(__file__).parent / f"{name}.lua").read_text()
+    for name in ("append", "save_copy", "log_decisions", "keep_decision", "count")
+}
+_SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
+"""By these Redis knows our scripts."""
+
+NAMED, NAMED_BYTES = 16, 65_536
+"""Most decisions that are kept of a user under their names, and most bytes of them; the oldest leave."""
+PIECE = 1_000
+"""Counts read at a time."""
+CONNECTIONS = 16
+"""Most connections to the store; one event loop fills no more, and further calls wait for a free one."""
+GRACE_S = 0.005
+"""Seconds that a late answer still gets once its time is over: it may have come while the loop computed a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What one user's append did: a digit an event (1 added, 2 duplicate, 3 too old), and the history after it."""
+
+    results: str
+    length: int
+    watermark: int
+
+
+class Kept(NamedTuple):
+    """What is kept of users, in their order, None where there is nothing: histories, copies and attributes."""
+
+    histories: list[bytes | None]
+    copies: list[bytes | None]
+    attributes: list[bytes | None]
+
+    @classmethod
+    def nothing(cls, users: int) -> Kept:
+        """Of users of whom nothing is kept."""
+        return cls([None] * users, [None] * users, [None] * users)
+
+
+class FreshCopy(NamedTuple):
+    """A copy to be kept: whose, made from which state of the history (its 8-byte header), and the stored bytes."""
+
+    user: UserKey
+    header: bytes
+    value: bytes
+
+
+class Store:
+    """The state of all users. Every method raises StoreUnavailableError when Redis is away, refuses or is too slow.
+
+    Args:
+        redis: a client of one server that returns bytes.
+        prefix: put before every key.
+        cap: events kept of each user.
+        history_ttl_s, copy_ttl_s, named_ttl_s: seconds to live.
+        read_timeout_s, write_timeout_s: longest wait, seconds.
+        recent_bytes: what is remembered in this process of users read lately, for when the store is away.
+        recent_s: seconds for which that may be used.
+        wait_fsync: whether what users did or said is acknowledged only once it is on the store's disk.
+        wait_replicas: replicas that must have it before that.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        metrics: Metrics,
+        *,
+        prefix: str = "",
+        cap: int = 64,
+        history_ttl_s: int = 90 * 86_400,
+        copy_ttl_s: int = 3_600,
+        named_ttl_s: int = 600,
+        read_timeout_s: float = 0.025,
+        write_timeout_s: float = 2.0,
+        recent_bytes: int = 32 * 2**20,
+        recent_s: float = 3_600.0,
+        wait_fsync: bool = False,
+        wait_replicas: int = 0,
+    ) -> None:
+        self._redis = redis
+        self._durable = Durability(wait_fsync, wait_replicas, write_timeout_s)
+        self._metrics = metrics
+        self._prefix = prefix
+        self._cap = cap
+        self._ttl = history_ttl_s
+        self._copy_ttl = copy_ttl_s
+        self._named_ttl = named_ttl_s
+        self._read_timeout = read_timeout_s
+        self._write_timeout = write_timeout_s
+        self._recent = Recent(recent_bytes, recent_s)
+        self._reading = read_timeout_s, self._breaker("reads", read_timeout_s, metrics)
+        self._writing = write_timeout_s, self._breaker("writes", write_timeout_s, metrics)
+        metrics.recent_users.set_function(lambda: len(self._recent))
+
+    def keys(self, user: UserKey) -> tuple[str, str, str]:
+        """The keys of a user's history, copy and attributes."""
+        start = f"{self._prefix}{user}"
+        return f"{start}:h", f"{start}:c", f"{start}:a"
+
+    def named_key(self, user: UserKey) -> str:
+        """The key of a user's decisions that have names."""
+        return f"{self._prefix}{user}:d"
+
+    async def start(self) -> None:
+        """Checks that the store answers and gives it our scripts."""
+        async with self._watched("start", self._write_timeout):
+            for text in _SCRIPTS.values():
+                await self._redis.script_load(text)
+            if self._durable.command:
+                await self._command(*self._durable.command[:-1], 1)  # is it one that the store understands?
+
+    async def read(self, users: Sequence[UserKey], *, attributes: bool = True, within_s: float = math.inf) -> Kept:
+        """What is kept of users, in one round trip of at most so many seconds; it is remembered for `recall`.
+
+        Without `attributes` those are not asked for.
+        """
+        return (await self.read_named(users, (), attributes=attributes, within_s=within_s))[0]
+
+    async def read_named(
+        self,
+        users: Sequence[UserKey],
+        named: Sequence[UserKey],
+        *,
+        attributes: bool = True,
+        within_s: float = math.inf,
+    ) -> tuple[Kept, list[bytes | None]]:
+        """As `read`, and in the same round trip the decisions that are kept under their names, of the users `named`."""
+        width = 3 if attributes else 2
+        keys = [key for user in users for key in self.keys(user)[:width]]
+        asked = self._recent.now()
+        async with self._watched("read", min(self._read_timeout, within_s)):
+            values = await self._command("MGET", *keys, *map(self.named_key, named))
+        values, decided = values[: len(keys)], values[len(keys) :]
+        told = values[2::width] if attributes else [None] * len(users)
+        kept = Kept(values[0::width], values[1::width], told)
+        self._recent.read(asked, zip(users, *kept, strict=True))
+        return kept, decided
+
+    def recall(self, users: Sequence[UserKey]) -> tuple[Kept, list[float | None]]:
+        """What the store told of users last, for when it cannot be read; and the age of that, seconds.
+
+        The age is None where nothing is remembered.
+        """
+        kept, ages = Kept.nothing(len(users)), list[float | None]([None] * len(users))
+        now = self._recent.now()
+        for i, user in enumerate(users):
+            if (found := self._recent.recall(user)) is not None:
+                kept.histories[i], kept.copies[i], kept.attributes[i], told = found
+                ages[i] = now - told
+        return kept, ages
+
+    def made(self, copies: Sequence[FreshCopy]) -> None:
+        """Remembers new copies at once; `save` keeps them."""
+        for user, header, value in copies:
+            self._recent.made(user, header, value)
+
+    async def append(self, events: Mapping[UserKey, bytes]) -> dict[UserKey, Appended]:
+        """Adds packed events, each user's in one atomic step; users are independent of each other.
+
+        After a failure some users may have been written; appending again is harmless.
+        """
+        calls = [
+            ("append", self.keys(user)[::2], (self._cap, self._ttl, packed, int(user in self._recent)))
+            for user, packed in events.items()
+        ]
+        async with self._watched("append", self._write_timeout):
+            replies = await self._run(calls, durable=True)
+        appended = {}
+        for user, (results, length, value) in zip(events, replies, strict=True):
+            appended[user] = Appended(results.decode(), length, int.from_bytes(value[:8], "little"))
+            if len(value) > 8:
+                self._recent.wrote(user, history=value)
+        return appended
+
+    async def describe(self, users: Mapping[UserKey, bytes]) -> None:
+        """Keeps packed attributes of users in the place of what was kept; empty ones are removed."""
+        async with (
+            self._watched("describe", self._write_timeout),
+            self._redis.pipeline(transaction=False) as pipeline,
+        ):
+            for user, packed in users.items():
+                key = self.keys(user)[2]
+                if packed:
+                    pipeline.set(key, packed, ex=self._ttl)
+                else:
+                    pipeline.unlink(key)
+            self._durable.ask(pipeline)
+            self._durable.check(await pipeline.execute())
+        for user, packed in users.items():
+            self._recent.wrote(user, attributes=packed)
+
+    async def erase(self, user: UserKey) -> bool:
+        """Removes all that is kept of a user at once; false where there was nothing."""
+        self._recent.forget(user)
+        async with (
+            self._watched("erase", self._write_timeout),
+            self._redis.pipeline(transaction=False) as pipeline,
+        ):
+            pipeline.unlink(*self.keys(user), self.named_key(user))
+            self._durable.ask(pipeline)
+            existed = bool(self._durable.check(await pipeline.execute())[0])
+        self._recent.forget(user)  # a read may have come between
+        return existed
+
+    async def count(self, added: Mapping[str, tuple[int, Mapping[bytes, float]]]) -> None:
+        """Adds to counts of items, once or, after a failure, perhaps: under a key, seconds to live and what to add."""
+        calls = [
+            ("count", (f"{self._prefix}{key}",), (ttl, *chain.from_iterable(items.items())))
+            for key, (ttl, items) in added.items()
+        ]
+        async with self._watched("count", self._write_timeout):
+            await self._run(calls)
+
+    async def counts(self, key: str) -> dict[bytes, bytes]:
+        """The counts of items under a key, read in pieces so that nobody waits for all of them."""
+        found: dict[bytes, bytes] = {}
+        cursor = 0
+        while True:
+            async with self._watched("counts", self._write_timeout):
+                cursor, piece = await self._command("HSCAN", f"{self._prefix}{key}", cursor, "COUNT", PIECE)
+            found |= piece
+            if not cursor:
+                return found
+
+    async def save(
+        self,
+        copies: Sequence[FreshCopy],
+        decisions: Mapping[str, Sequence[bytes]],
+        cap: int,
+        named: Sequence[tuple[Name, bytes]] = (),
+    ) -> None:
+        """Keeps copies whose history has not moved on, and appends decisions to streams of about `cap` entries each.
+
+        Of decisions with a name the reply is kept too, unless the name is taken.
+        """
+        calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
+            ("save_copy", self.keys(copy.user)[:2], (copy.header, self._copy_ttl, copy.value)) for copy in copies
+        ]
+        for stream, entries in decisions.items():
+            calls.append(("log_decisions", (f"{self._prefix}{stream}",), (cap, *entries)))
+        for name, reply in named:
+            limits = NAMED, NAMED_BYTES, self._named_ttl
+            calls.append(("keep_decision", (self.named_key(name.user),), (*limits, name.hash, reply)))
+        async with self._watched("save", self._write_timeout):
+            await self._run(calls)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        for _, breaker in (self._reading, self._writing):
+            await breaker.close()
+        await self._redis.aclose()
+
+    def _breaker(self, kind: str, patience_s: float, metrics: Metrics) -> Breaker:
+        """A breaker that is closed by a store that answers within so many seconds."""
+
+        async def probe() -> None:
+            async with self._bounded("ping", patience_s):
+                await self._command("PING")
+
+        breaker = Breaker(kind, probe, metrics.store_openings.labels(kind).inc)
+        metrics.store_down.labels(kind).set_function(breaker.open_for)
+        return breaker
+
+    async def _run(
+        self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]], *, durable: bool = False
+    ) -> list[Any]:
+        """Runs scripts in one round trip; a store that lost them (a restart) is given them again, once."""
+        try:
+            return await self._pipeline(calls, durable)
+        except NoScriptError:
+            for text in _SCRIPTS.values():
+                await self._redis.script_load(text)
+            return await self._pipeline(calls, durable)
+
+    async def _pipeline(
+        self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]], durable: bool
+    ) -> list[Any]:
+        if len(calls) == 1 and not (
+            durable and self._durable.command
+        ):  # a plain command costs less than a pipeline of one
+            name, keys, arguments = calls[0]
+            return [await self._command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)]
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for name, keys, arguments in calls:
+                pipeline.execute_command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)
+            if durable:
+                self._durable.ask(pipeline)
+            replies: list[Any] = await pipeline.execute()
+        return self._durable.check(replies) if durable else replies
+
+    async def _command(self, *parts: Any) -> Any:
+        return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # redis types it nowhere
+
+    @asynccontextmanager
+    async def _watched(self, operation: str, timeout_s: float) -> AsyncIterator[None]:
+        """Bounds and measures a round trip, unless its breaker is open; tells the breaker how it went."""
+        patience, breaker = self._reading if operation == "read" else self._writing
+        if breaker.open:
+            self._metrics.store_errors.labels(operation).inc()
+            raise StoreUnavailableError(f"the store is away: it has not answered for {breaker.open_for():.1f} s")
+        started = perf_counter()
+        try:
+            async with self._bounded(operation, timeout_s):
+                yield
+        except StoreRefusedError:
+            breaker.succeeded()
+            raise
+        except StoreUnavailableError:
+            if timeout_s >= patience:  # a caller in a hurry proves nothing
+                breaker.failed(started)
+            raise
+        breaker.succeeded()
+
+    @asynccontextmanager
+    async def _bounded(self, operation: str, timeout_s: float) -> AsyncIterator[None]:
+        """Bounds and measures a round trip, and says what went wrong in our own words."""
+        loop = asyncio.get_running_loop()
+        started = perf_counter()
+        try:
+            async with asyncio.timeout(None) as limit:
+                alarm = loop.call_later(timeout_s, lambda: limit.reschedule(loop.time() + GRACE_S))
+                try:
+                    yield
+                finally:
+                    alarm.cancel()
+        except (TimeoutError, RedisError, OSError) as error:
+            self._metrics.store_errors.labels(operation).inc()
+            raise _unavailable(error, timeout_s) from error
+        self._metrics.store_seconds.labels(operation).observe(perf_counter() - started)
+
+
+def _unavailable(error: Exception, timeout_s: float) -> StoreUnavailableError:
+    """What an error of the client means; its own timeouts are OSErrors too."""
+    if isinstance(error, ResponseError):
+        return StoreRefusedError(f"the store refuses: {error}")
+    if isinstance(error, TimeoutError):
+        return StoreUnavailableError(f"the store did not answer within {timeout_s:g} s", STORE_SLOW)
+    return StoreUnavailableError(f"the store is away ({type(error).__name__})")
+
+
+def connect(url: str) -> Redis:
+    """A client for a redis://, rediss:// or unix:// URL; nothing is opened yet.
+
+    A broken connection is renewed once within a call, so that a restarted store costs no error. A call waits for a free
+    connection as long as its own timeout allows.
+
+    Raises:
+        ValueError: the URL is of another kind.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), socket_connect_timeout=2.0
+    )
+    return Redis.from_pool(pool)
+
+
+def shown(url: str) -> str:
+    """The URL without user name, password and options, which may hold one, for messages."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

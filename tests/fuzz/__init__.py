@@ -1,0 +1,1 @@
+"""Messages and bytes that nobody should send: what the service makes of them."""
