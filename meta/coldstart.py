@@ -219,14 +219,23 @@ def exposure(shown: IntArray, popularity: FloatArray) -> dict[str, float]:
         popularity: float [N], positive events of each item in training.
 
     Returns:
+        As `exposed`.
+    """
+    return exposed(np.bincount(shown.ravel(), minlength=len(popularity)).astype(float), popularity)
+
+
+def exposed(times: FloatArray, popularity: FloatArray) -> dict[str, float]:
+    """As `exposure`, of how often each item was shown, float [N], at least once in all.
+
+    Returns:
         `coverage`, share of the catalogue shown to anybody; `novelty`, mean -log2 of the items' share of users' likes;
         `gini` of exposure over the catalogue, 0 even to 1 all on one item.
     """
-    times = np.sort(np.bincount(shown.ravel(), minlength=len(popularity)))
     share = (popularity + 1.0) / (popularity.sum() + len(popularity))
+    total, by_size = times.sum(), np.sort(times)
     order = np.arange(1, len(times) + 1)
     return {
         "coverage": float((times > 0).mean()),
-        "novelty": float(-np.log2(share[shown]).mean()),
-        "gini": float(2 * (order * times).sum() / (len(times) * times.sum()) - (len(times) + 1) / len(times)),
+        "novelty": float(-(times * np.log2(share)).sum() / total),
+        "gini": float(2 * (order * by_size).sum() / (len(times) * total) - (len(times) + 1) / len(times)),
     }

@@ -189,24 +189,15 @@ class Policy:
             context: who asks, in which context, and when; None: nothing is known.
             popularity: float [N], from `popularity` lately; None: as the log knew it at the time of the request.
         """
-        context = context or self.nothing_known(events)
-        items = self.items
-        inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
-        belief = q_network.look(self._params, self.spec, items.table, events, inside, age, copy[:, None, :], context)
-        asked = Asked(belief, events, context, inside[:, 0], popularity)
         if candidates is None:
-            return self._rank_all(items, asked, slate_size, temperature, seed, excluded)
-        valid = candidates >= 0
-        rows = np.where(valid, candidates, 0)
-        v, advantage = of_rows(self._params, self.spec, items, asked, rows)
-        if excluded is not None:
-            blocked = np.zeros((events.users, len(items) + 1), bool)  # the last column takes the padding
-            blocked[np.arange(events.users)[:, None], excluded] = True
-            blocked[:, -1] = False
-            valid = valid & ~take(blocked, rows)
+            return self._rank_all(
+                self.items, self._asked(copy, events, context, popularity), slate_size, temperature, seed, excluded
+            )
+        value, advantage, scores, rows, valid = self._look(
+            candidates, self._asked(copy, events, context, popularity), slate_size, excluded
+        )
         size = min(int(slate_size.max()), rows.shape[-1])
-        scores = self._scores(v, advantage, valid, slate_size)
-        noise = gumbel_noise(seed, items.names(rows)) if (temperature > 0).any() else scores
+        noise = gumbel_noise(seed, self.items.names(rows)) if (temperature > 0).any() else scores
         position, propensity = plackett_luce(scores, valid, temperature, noise, size)
         shown = (position >= 0) & (np.arange(size) < slate_size[:, None])
         position = np.where(shown, position, 0)
@@ -217,7 +208,7 @@ class Policy:
         return Ranking(
             pick(rows, -1),
             pick(scores, 0.0).astype(np.float32),
-            pick(belief.value + advantage, 0.0).astype(np.float32),
+            pick(value + advantage, 0.0).astype(np.float32),
             np.where(shown, propensity, 0.0).astype(np.float32),
         )
 
@@ -251,6 +242,49 @@ class Policy:
                 ranking.row[b, :k], ranking.score[b, :k], ranking.log_propensity[b, :k] = rows, scores, propensity
                 ranking.q_value[b, :k] = asked.belief.value[b, 0] + mine[rows]
         return ranking
+
+    def weigh(
+        self,
+        copy: FloatArray,
+        events: Events,
+        candidates: IntArray | None,
+        *,
+        slate_size: IntArray,
+        excluded: IntArray | None = None,
+        context: Context | None = None,
+        popularity: FloatArray | None = None,
+    ) -> tuple[FloatArray, BoolArray]:
+        """What `rank` would draw by, without a draw: scores [B, C] and what may be shown [B, C]; arguments as there."""
+        asked = self._asked(copy, events, context, popularity)
+        if candidates is None:
+            everything = np.arange(len(self.items))
+            everything[self.items.hidden] = -1
+            candidates = np.broadcast_to(everything, (events.users, len(everything)))
+        _, _, scores, _, valid = self._look(candidates, asked, slate_size, excluded)
+        return scores, valid
+
+    def _asked(self, copy: FloatArray, events: Events, context: Context | None, popularity: FloatArray | None) -> Asked:
+        """What is believed of the users at their requests."""
+        context = context or self.nothing_known(events)
+        inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
+        belief = q_network.look(
+            self._params, self.spec, self.items.table, events, inside, age, copy[:, None, :], context
+        )
+        return Asked(belief, events, context, inside[:, 0], popularity)
+
+    def _look(
+        self, candidates: IntArray, asked: Asked, slate_size: IntArray, excluded: IntArray | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, BoolArray]:
+        """State values [B, 1], then advantages, scores, rows and what may be shown, all [B, C]."""
+        valid = candidates >= 0
+        rows = np.where(valid, candidates, 0)
+        v, advantage = of_rows(self._params, self.spec, self.items, asked, rows)
+        if excluded is not None:
+            blocked = np.zeros((len(rows), len(self.items) + 1), bool)  # the last column takes the padding
+            blocked[np.arange(len(rows))[:, None], excluded] = True
+            blocked[:, -1] = False
+            valid = valid & ~take(blocked, rows)
+        return asked.belief.value, advantage, self._scores(v, advantage, valid, slate_size), rows, valid
 
     def _start(self, attributes: FloatArray) -> FloatArray:
         """The copies [B, Z] of users without events."""

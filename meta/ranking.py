@@ -46,6 +46,17 @@ def slate_scores(v: Array, advantage: Array, valid: Array, slate_size: int) -> A
     return xp.where(valid, odds * (advantage - theta), UNAVAILABLE)
 
 
+def drop_repeats(rows: IntArray) -> None:
+    """Leaves the first of equal rows in each request [B, C], in place; the others become padding."""
+    ordered = np.sort(rows, axis=1)
+    same = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if not same.any():
+        return
+    for i in np.flatnonzero(same.any(axis=1)).tolist():
+        order = np.argsort(rows[i], kind="stable")
+        rows[i, order[1:][rows[i, order[1:]] == rows[i, order[:-1]]]] = -1
+
+
 def gumbel_noise(seed: IntArray, name: IntArray) -> FloatArray:
     """Standard Gumbel noise from a hash of (seed, item): a draw is reproducible and independent of candidate order.
 
@@ -98,15 +109,52 @@ def plackett_luce(
     filled = take(valid, drawn)
     propensity = np.zeros(drawn.shape)
     if warm.any():
-        picked = take(log_weight, drawn)
         rest = log_weight.copy()
         rest[np.arange(len(rest))[:, None], drawn] = -np.inf
-        # Add up what remains from the end: subtracting what was drawn from the total would cancel.
-        upward = np.concatenate([_log_sum(rest)[:, None], picked[:, ::-1]], axis=-1)
-        below = np.logaddexp.accumulate(upward, axis=-1)[:, :0:-1]
-        with np.errstate(invalid="ignore"):
-            propensity = np.where(warm[:, None] & filled, np.minimum(picked - below, 0.0), 0.0)
+        propensity = np.where(warm[:, None] & filled, _given_above(take(log_weight, drawn), rest), 0.0)
     return np.where(filled, drawn, -1), propensity
+
+
+def log_propensities(
+    scores: FloatArray, valid: BoolArray, temperature: FloatArray, shown: IntArray, slate_size: IntArray
+) -> FloatArray:
+    """With which propensities `plackett_luce` would have drawn slates that somebody else has shown.
+
+    Args:
+        scores, valid, temperature: as there.
+        shown: int [B, K], positions in the candidates; -1 where it shows what is not among them.
+        slate_size: int [B], positions of each slate, 0..K.
+
+    Returns:
+        float [B, K], log propensity given the positions above; -inf where impossible, 0 past the end of a slate.
+    """
+    inside = np.arange(shown.shape[1]) < slate_size[:, None]
+    at = np.where(shown >= 0, shown, 0)
+    possible = (shown >= 0) & take(valid, at)
+    warm = temperature > 0
+    found = np.empty(shown.shape)
+    if warm.any():
+        log_weight = np.where(valid, scores / np.where(warm, temperature, 1.0)[:, None], -np.inf)
+        # What is past the end or impossible stands behind all others, where it takes nothing from those above.
+        real = inside & possible
+        picked = np.where(real, take(log_weight, at), -np.inf)
+        log_weight[np.nonzero(real)[0], at[real]] = -np.inf
+        found = np.where(possible, _given_above(picked, log_weight), -np.inf)
+    if not warm.all():
+        best = top(np.where(valid, scores, -np.inf), min(shown.shape[1], scores.shape[1]))
+        best = np.pad(best, ((0, 0), (0, shown.shape[1] - best.shape[1])), constant_values=-1)
+        found = np.where(warm[:, None], found, np.where(possible & (best == shown), 0.0, -np.inf))
+    return np.where(inside, found, 0.0)
+
+
+def _given_above(picked: FloatArray, rest: FloatArray) -> FloatArray:
+    """Log propensities [B, K] given the positions above, from the log weights of a slate and of the others [B, C]."""
+    # Add up what remains from the end: subtracting what was drawn from the total would cancel.
+    upward = np.concatenate([_log_sum(rest)[:, None], picked[:, ::-1]], axis=-1)
+    below = np.logaddexp.accumulate(upward, axis=-1)[:, :0:-1]
+    with np.errstate(invalid="ignore"):
+        found: FloatArray = np.minimum(picked - below, 0.0)
+    return found
 
 
 def _log_sum(x: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from meta.catalogue import Catalogue
+from meta.ranking import drop_repeats
 from meta.types import IntArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
 
@@ -26,7 +27,7 @@ def resolve(requests: Sequence[pb.RecommendRequest], catalogue: Catalogue) -> tu
     count[1:] -= count[:-1].copy()
     rows = _table(catalogue.rows(flat), count)
     unknown = _unknown(flat, rows, count) if (rows < 0).any() else {}
-    _drop_repeats(rows)
+    drop_repeats(rows)
     for i, request in enumerate(requests):
         if request.excluded_ids:
             rows[i, np.isin(rows[i], catalogue.rows(request.excluded_ids))] = -1
@@ -64,14 +65,3 @@ def _unknown(flat: Sequence[str], rows: IntArray, count: IntArray) -> dict[int, 
         lost = np.flatnonzero(rows[i, : count[i]] < 0) + start[i]
         found[i] = list(dict.fromkeys(flat[at] for at in lost.tolist()))
     return found
-
-
-def _drop_repeats(rows: IntArray) -> None:
-    """Leaves the first of equal rows in each request; the others become padding."""
-    ordered = np.sort(rows, axis=1)
-    same = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    if not same.any():
-        return
-    for i in np.flatnonzero(same.any(axis=1)).tolist():
-        order = np.argsort(rows[i], kind="stable")
-        rows[i, order[1:][rows[i, order[1:]] == rows[i, order[:-1]]]] = -1

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meta import histories
 from meta.catalogue import Catalogue, id_hash
 from meta.types import Events
 
@@ -35,9 +36,8 @@ _PACK = struct.Struct("<QIHQfBB")
 
 def pack(event_id: str, time_ms: int, item_id: str, reward: float, decision_id: str, position: int) -> bytes:
     """One record of 28 bytes."""
-    decision = id_hash(decision_id) % 255 + 1 if decision_id else 0
     low, high = time_ms & 0xFFFFFFFF, time_ms >> 32
-    return _PACK.pack(id_hash(event_id), low, high, id_hash(item_id), reward, decision, position)
+    return _PACK.pack(id_hash(event_id), low, high, id_hash(item_id), reward, histories.tag(decision_id), position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def times(record: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
     """Reads a batch of stored histories in one pass over all their bytes.
 
-    Adjacent events with the same decision tag are one group; an event of no decision is a group of its own.
+    How events are grouped is told in `meta.histories`.
 
     Args:
         values: B stored strings, None for an unknown user.
@@ -89,20 +89,8 @@ def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
         padded[inside] = column
         return padded
 
-    tag = table(flat["decision"], 0)
-    starts = inside.copy()
-    starts[:, 1:] &= (tag[:, 1:] == 0) | (tag[:, 1:] != tag[:, :-1])
-    group = np.where(inside, np.cumsum(starts, axis=1) - 1, 0)
     item = table(catalogue.rows_of_hashes(flat["item"]), -1)
-    known = item >= 0
-    events = Events(
-        item=item,
-        reward=table(flat["reward"], 0),
-        group=group,
-        mask=known,
-        length=starts.sum(axis=1),
-        time_ms=table(times(flat), 0),
-    )
+    events = histories.events(item, table(flat["reward"], 0), table(times(flat), 0), table(flat["decision"], 0), inside)
     unreadable = np.array([bool(value) and not _whole(value or b"") for value in values], bool)
     return Histories(events, np.frombuffer(heads, "<u8").astype(np.uint64), unreadable)
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from meta.ranking import gumbel_noise, plackett_luce, slate_scores, slate_value
+from meta.ranking import gumbel_noise, log_propensities, plackett_luce, slate_scores, slate_value
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -87,3 +87,24 @@ def test_fewer_candidates_than_positions_leave_the_rest_empty() -> None:
     position, propensity = plackett_luce(np.zeros((1, 3)), valid, np.ones(1), np.zeros((1, 3)), 3)
     assert position.tolist() == [[0, -1, -1]]
     assert propensity.tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_propensities_of_a_slate_are_those_of_its_draw() -> None:
+    """Whoever draws a slate and whoever asks for its propensity afterwards agree, also where candidates are few."""
+    rng = np.random.default_rng(5)
+    scores, valid = rng.normal(size=(40, 6)), rng.random((40, 6)) < 0.7
+    valid[:, 0] = True
+    warmth = np.where(np.arange(40) % 4, 0.6, 0.0)
+    drawn, propensity = plackett_luce(scores, valid, warmth, rng.gumbel(size=(40, 6)), 4)
+    found = log_propensities(scores, valid, warmth, drawn, (drawn >= 0).sum(1))
+    np.testing.assert_allclose(found, propensity, atol=1e-12)
+
+
+def test_a_slate_that_could_not_be_drawn_has_no_probability() -> None:
+    """What is no candidate or may not be shown, and at temperature 0 whatever is not the best slate."""
+    scores, valid = np.asarray([[3.0, 2.0, 1.0]] * 4), np.asarray([[True, True, False]] * 4)
+    shown = np.asarray([[2, 0], [-1, 0], [1, 0], [0, 1]])
+    found = log_propensities(scores, valid, np.asarray([1.0, 1.0, 0.0, 0.0]), shown, np.asarray([2, 2, 2, 2]))
+    assert [-np.inf, -np.inf, -np.inf, 0.0] == found[:, 0].tolist()
+    # Below what is impossible a place still has the propensity that it has among the rest.
+    assert np.log(1 / (1 + np.exp(-1.0))) == pytest.approx(found[0, 1])
