@@ -13,7 +13,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[train,tensorboard,tune,simulate,simulators,bench,test,check]'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[train,tensorboard,otel,tune,simulate,simulators,bench,test,check]'
 	for package in $(FOREIGN); do $(BIN)/python -m pip install --quiet --no-deps $$package || \
 		echo "$$package could not be installed: its worlds are left out and their tests skip"; done
 	touch $(READY)

@@ -287,6 +287,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="gRPC port; 0: any free one.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Prometheus port; 0: any free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes on the gRPC port.")] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file: TLS on the gRPC port.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
     tls_client_ca: Annotated[Path | None, typer.Option(help="PEM file: callers need a certificate of it.")] = None,
@@ -297,7 +298,7 @@ def serve(
 ) -> None:
     """Answer Recommend and RecordEvents; everything else is set in the environment (QUICKSTUDY_*)."""
     with clear_errors():
-        from service.server import serve as run_server
+        from service.serve import serve as run_server
         from service.settings import AccessSettings, ServerSettings, TlsSettings, from_environment
 
         given: dict[str, Any] = {
@@ -306,6 +307,7 @@ def serve(
             "host": host,
             "port": port,
             "metrics_port": metrics_port,
+            "workers": workers,
             "insecure": insecure,
             "tls": from_environment(
                 TlsSettings,

@@ -162,9 +162,11 @@ class Batcher(Generic[Request, Reply]):
         if self._held >= self._max_waiting:
             raise OverloadedError(f"{self._held} requests are waiting, the limit is {self._max_waiting}", retry)
         if wait > self._max_wait:
-            raise OverloadedError(f"a request would wait {wait:.2f} s, the limit is {self._max_wait:g} s", retry)
+            problem = f"a request would wait {wait:.2f} s, the limit is {self._max_wait:g} s"
+            raise OverloadedError(problem, retry, "wait too long")
         if wait + self._pace.seconds(1, cost) > left:
-            raise OverloadedError(f"the reply would take {wait:.3f} s, the caller has {max(0.0, left):.3f} s", retry)
+            problem = f"the reply would take {wait:.3f} s, the caller has {max(0.0, left):.3f} s"
+            raise OverloadedError(problem, retry, "deadline too near")
 
     def _wait(self, now: float) -> float:
         """How long the first of a batch waits for company, seconds: not at all without a sign of any."""

@@ -14,6 +14,9 @@ class ServiceError(Exception):
     retry_s: float | None = None
     """When trying again can help, seconds from now; None: it cannot."""
 
+    shed: str = ""
+    """Why the call was refused though nothing is wrong with it; "" for all other errors."""
+
 
 class InvalidFieldError(ServiceError):
     """A field of the request breaks a rule.
@@ -60,10 +63,12 @@ class OverloadedError(ServiceError):
     Args:
         problem: the condition that is violated.
         retry_s: seconds after which the queue should be gone.
+        shed: the condition in two or three words.
     """
 
-    def __init__(self, problem: str, retry_s: float = RETRY_S) -> None:
+    def __init__(self, problem: str, retry_s: float = RETRY_S, shed: str = "queue full") -> None:
         super().__init__(problem)
+        self.shed = shed
         self.retry_s = retry_s
 
 
@@ -74,6 +79,8 @@ class LimitedError(ServiceError):
         problem: the condition that is violated.
         retry_s: seconds until it may call again.
     """
+
+    shed = "caller too fast"
 
     def __init__(self, problem: str, retry_s: float) -> None:
         super().__init__(problem)

@@ -38,6 +38,8 @@ from service.metrics import Metrics
 DOMAIN = "quickstudy"
 Handler = Callable[[Any, Context, str], Awaitable[bytes]]
 """Takes the parsed request, the call's context and the caller's tenant."""
+Call = Callable[[bytes, Context], Awaitable[bytes]]
+"""Takes the bytes of a request, as gRPC hands it over."""
 
 _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     InvalidFieldError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -53,11 +55,16 @@ _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
 
 
 def method_handler(
-    name: str, handler: Handler, parse: Callable[[bytes], Any], metrics: Metrics, gate: Gate | None
+    name: str,
+    handler: Handler,
+    parse: Callable[[bytes], Any],
+    metrics: Metrics,
+    gate: Gate | None,
+    around: Callable[[str, Call], Call] | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """Returns the unary handler of method `name`: gate -> parse -> handler -> bytes, timed, its errors translated.
 
-    The gate comes first, so that a stranger's bytes are not even parsed; None lets everybody in.
+    The gate comes first, so that a stranger's bytes are not even parsed; None lets everybody in. `around` traces calls.
     """
     seconds = metrics.request_seconds.labels(name)
 
@@ -68,6 +75,8 @@ def method_handler(
             return await handler(_parsed(raw, parse, name), context, tenant)
         except ServiceError as error:
             metrics.errors.labels(name, _CODES[type(error)][0].name).inc()
+            if error.shed:
+                metrics.shed.labels(name, error.shed).inc()
             await refuse(context, error)
         except Exception:
             logging.getLogger("quickstudy").exception("%s failed", name)
@@ -76,7 +85,8 @@ def method_handler(
         finally:
             seconds.observe(perf_counter() - started)
 
-    return grpc.unary_unary_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
+    traced = call if around is None else around(name, call)
+    return grpc.unary_unary_rpc_method_handler(traced, request_deserializer=None, response_serializer=None)
 
 
 async def refuse(context: Context, error: ServiceError) -> NoReturn:

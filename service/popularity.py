@@ -61,7 +61,7 @@ class Popularity:
         self._read_at = -math.inf
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        metrics.popularity_age.set_function(lambda: time.monotonic() - self._read_at)
+        metrics.follow(metrics.popularity_age, lambda: time.monotonic() - self._read_at)
 
     def start(self) -> None:
         """Starts the task on the running loop, where the policy reads popularity at all."""

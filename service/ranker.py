@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from service.access.tenants import UserKey, user_key
 from service.batching import Job
 from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
+from service.logs import about
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.replies import ItemEncoder
@@ -27,6 +29,11 @@ from service.store.named import Name, find, name_of
 from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from service.traces import Traces
 
 UNKNOWN_CANDIDATES = "no candidate is in the catalogue"
 BROKEN = "ranking failed"
@@ -45,7 +52,7 @@ _LOG = logging.getLogger("quickstudy")
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """A checked RecommendRequest with what was filled in, its bytes for the log, and the tenant who asks."""
+    """A checked RecommendRequest with what was filled in, its bytes for the log, who asks, and the span of the call."""
 
     request: pb.RecommendRequest
     raw: bytes
@@ -54,6 +61,7 @@ class Query:
     slate_size: int
     tenant: str
     name: Name | None
+    span: Span | None = None
 
     @classmethod
     def of(cls, request: pb.RecommendRequest, raw: bytes, new_id: str, tenant: str) -> Query:
@@ -75,9 +83,18 @@ class Ranker:
         store: where histories and copies are read.
         popularity: what is popular now.
         writer: takes fresh copies and decisions after the replies have left.
+        traces: take the stages of a batch; None: nobody wants them.
     """
 
-    def __init__(self, policy: Policy, store: Store, writer: Writer, popularity: Popularity, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        store: Store,
+        writer: Writer,
+        popularity: Popularity,
+        metrics: Metrics,
+        traces: Traces | None = None,
+    ) -> None:
         self._policy = policy
         self._popularity = popularity
         self._store = store
@@ -85,6 +102,7 @@ class Ranker:
         self._contexts = Contexts(policy, metrics)
         self._personaliser = Personaliser(policy, metrics)
         self._metrics = metrics
+        self._traces = traces
         self._adapter = policy.manifest.spec.adapter
         self._encoder = ItemEncoder(policy.catalogue.ids)
         self._temperature = np.full(len(pb.Mode.values()), policy.manifest.temperature, np.float32)
@@ -94,7 +112,8 @@ class Ranker:
 
     async def run(self, jobs: list[RecommendJob]) -> None:
         """Answers every job of a batch."""
-        self._metrics.queue_seconds.observe(perf_counter() - min(job.arrived for job in jobs))
+        began = perf_counter()
+        self._metrics.queue_seconds.observe(began - min(job.arrived for job in jobs))
         self._metrics.batch_users.observe(len(jobs))
         away, ages = "", _NOW * len(jobs)
         keys = [_user_key(job) for job in jobs]
@@ -115,7 +134,10 @@ class Ranker:
             self._compute_once(jobs, kept, ages, away, dict(zip(names, decided, strict=False)))
         else:
             self._compute(jobs, kept, ages, away)
-        self._metrics.rank_seconds.observe(perf_counter() - started)
+        ended = perf_counter()
+        self._metrics.rank_seconds.observe(ended - started)
+        if self._traces is not None:
+            self._traces.batch(jobs, began, started, ended)
 
     def _compute_once(
         self,
@@ -170,7 +192,9 @@ class Ranker:
                 for i, job in enumerate(jobs):
                     self._compute([job], Kept(*(each[i : i + 1] for each in kept)), ages[i : i + 1], why)
             elif not jobs[0].reply.done():
-                _LOG.exception("a recommendation failed")
+                query = jobs[0].request
+                told = about(decision_id=query.decision_id, user=_user_key(jobs[0]), tenant=query.tenant)
+                _LOG.exception("a recommendation failed", extra=told)
                 if why != BROKEN:
                     self._compute(jobs, Kept.nothing(1), [None], BROKEN)
                 else:

@@ -6,27 +6,28 @@ import asyncio
 import gc
 import logging
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from prometheus_client import start_http_server
 
 from meta.policy import Policy
-from service import reflection
+from service import logs, reflection
 from service.access import credentials
 from service.access.gate import Gate
 from service.access.limits import Limits
 from service.access.tenants import NOBODY
 from service.access.tokens import Keyring
+from service.access_log import AccessLog
 from service.batching import Batcher
 from service.errors import StartupError, StoreUnavailableError
 from service.metrics import Metrics
 from service.popularity import Popularity
+from service.ports import check_free, expose
 from service.ranker import Query, Ranker
 from service.servicer import SERVICE, Servicer
 from service.settings import MAX_HISTORY, AccessSettings, ServerSettings, StoreSettings
@@ -35,45 +36,66 @@ from service.store.embedded import EmbeddedStore
 from service.store.keeper import Keeper
 from service.writer import Writer
 
+if TYPE_CHECKING:
+    from service.traces import Traces
+
 _LOG = logging.getLogger("quickstudy")
 DEFAULT_CAP = 64
 MAX_MESSAGE = 8 * 2**20
 """Largest request, bytes: 10,000 candidates and 10,000 exclusions of the longest ids fit."""
+REFRESH_S = 1.0
+"""How often a worker writes down what its gauges tell, seconds."""
 
 
-def serve(settings: ServerSettings) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; prints `serving on HOST:PORT` when ready.
+def serve(settings: ServerSettings, worker: bool = False) -> None:
+    """Serves in this process until SIGTERM or SIGINT, then drains; prints `serving on HOST:PORT` when ready.
+
+    Args:
+        settings: all but `workers` are heeded.
+        worker: whether this is one of several processes on the port, whose parent holds the other end of stdin.
 
     Raises:
         StartupError: a port is taken, the store is away, the data directory is in use.
         PolicyError: the policy folder cannot be used.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(settings.log)
     policy = Policy.load(settings.policy)
     if sys.platform == "win32":
-        asyncio.run(_serve(settings, policy))
+        asyncio.run(_serve(settings, policy, worker))
     else:
         import uvloop
 
-        uvloop.run(_serve(settings, policy))
+        uvloop.run(_serve(settings, policy, worker))
 
 
-async def _serve(settings: ServerSettings, policy: Policy) -> None:
+async def _serve(settings: ServerSettings, policy: Policy, worker: bool) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with running(settings, policy) as port:
+        loop.add_signal_handler(name, stop.set)
+
+    def orphaned() -> None:
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+    if worker:
+        loop.add_reader(sys.stdin, orphaned)  # nothing is ever written there: what can be read is the end of the parent
+    async with running(settings, policy, worker) as port:
         print(f"serving on {settings.host}:{port}", flush=True)
         await stop.wait()
         _LOG.info("draining for at most %g s", settings.drain_s)
 
 
 @asynccontextmanager
-async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int]:
-    """A started server on its gRPC port; on leaving, calls drain, the backlog is written, the store stops."""
-    metrics = Metrics()
+async def running(settings: ServerSettings, policy: Policy, worker: bool = False) -> AsyncIterator[int]:
+    """A started server on its gRPC port; on leaving, calls drain, the backlog is written, the store stops.
+
+    A worker's port and page of metrics are its parent's, and shared.
+    """
+    metrics = Metrics(shared=worker)
     async with AsyncExitStack() as stack:
-        _check_free(settings.host, settings.port)
+        if not worker:
+            check_free(settings.host, settings.port)
         tls = settings.tls
         certificates = credentials.load(tls.certificate, tls.key, tls.client_ca)
         gate = _gate(settings.access)
@@ -98,7 +120,10 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
         )
         popularity.start()
         stack.push_async_callback(popularity.close)
-        ranker = Ranker(policy, store, writer, popularity, metrics)
+        traces = _traces(settings)
+        if traces is not None:
+            stack.push_async_callback(asyncio.to_thread, traces.close)
+        ranker = Ranker(policy, store, writer, popularity, metrics, traces)
         batch = settings.batch
         batcher = Batcher[Query, bytes](
             ranker.run,
@@ -108,21 +133,26 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
             max_waiting=batch.max_waiting,
             max_wait_s=batch.max_wait_s,
         )
-        metrics.queue_predicted.set_function(batcher.wait)
-        metrics.busy.set_function(batcher.busy)
+        metrics.follow(metrics.queue_predicted, batcher.wait)
+        metrics.follow(metrics.busy, batcher.busy)
         _warm_up(policy)
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
-        server = grpc.aio.server(options=_options(settings))
-        server.add_generic_rpc_handlers(
-            (Servicer(policy, store, batcher, popularity, metrics, gate, writer).handlers(),)
-        )
+        server = grpc.aio.server(options=_options(settings, worker))
+        access = AccessLog(settings.log.sample) if settings.log.sample else None
+        servicer = Servicer(policy, store, batcher, popularity, metrics, gate, writer, access, traces)
+        server.add_generic_rpc_handlers((servicer.handlers(),))
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         if (told := settings.access.reflection) != "off":
             reflection.add((SERVICE, health.SERVICE_NAME), gate if told == "token" else None, server)
         port = _bind(server, settings.host, settings.port, certificates)
-        _expose_metrics(settings, metrics, stack)
+        if worker:
+            refreshing = asyncio.create_task(_refresh(metrics), name="metrics")
+            stack.callback(refreshing.cancel)
+        else:
+            page = stack.enter_context(ExitStack())
+            expose(settings.metrics_host or settings.host, settings.metrics_port, metrics.registry, page)
         await server.start()
         for service in ("", SERVICE):
             await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -130,13 +160,21 @@ async def running(settings: ServerSettings, policy: Policy) -> AsyncIterator[int
             yield port
         finally:
             await healthy.enter_graceful_shutdown()
+            await asyncio.sleep(settings.lame_duck_s)
             await server.stop(settings.drain_s)
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+async def _refresh(metrics: Metrics) -> None:
+    """Keeps gauges fresh that another process shows."""
+    while True:
+        metrics.refresh()
+        await asyncio.sleep(REFRESH_S)
+
+
+def _options(settings: ServerSettings, worker: bool) -> list[tuple[str, int]]:
     """What gRPC itself is told."""
     options = [
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(worker)),
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.max_concurrent_streams", settings.max_streams),
     ]
@@ -146,6 +184,17 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
             ("grpc.max_connection_age_grace_ms", int(1_000 * settings.drain_s)),
         ]
     return options
+
+
+def _traces(settings: ServerSettings) -> Traces | None:
+    """Where spans go; None where nobody wants them, so that no call makes any."""
+    if not settings.traces:
+        return None
+    try:
+        from service.traces import otlp
+    except ModuleNotFoundError as error:
+        raise StartupError(f"traces need {error.name}; install quickstudy[otel]") from error
+    return otlp()
 
 
 def _gate(access: AccessSettings) -> Gate | None:
@@ -201,17 +250,6 @@ def history_cap(settings: StoreSettings, policy: Policy) -> int:
     return settings.history_cap or min(MAX_HISTORY, max(DEFAULT_CAP, policy.manifest.history_cap))
 
 
-def _check_free(host: str, port: int) -> None:
-    """Refuses a taken port in one line; gRPC's own attempt would add pages to the log."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StartupError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
-
-
 def _bind(server: grpc.aio.Server, host: str, port: int, certificates: grpc.ServerCredentials | None) -> int:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
@@ -220,16 +258,6 @@ def _bind(server: grpc.aio.Server, host: str, port: int, certificates: grpc.Serv
         return server.add_secure_port(address, certificates)
     except RuntimeError as error:
         raise StartupError(f"cannot listen on {host}:{port}; choose another port") from error
-
-
-def _expose_metrics(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> None:
-    host = settings.metrics_host or settings.host
-    _check_free(host, settings.metrics_port)
-    httpd, thread = start_http_server(settings.metrics_port, host, metrics.registry)
-    _LOG.info("metrics on http://%s:%d/metrics", host, httpd.server_port)
-    stack.callback(thread.join)
-    stack.callback(httpd.server_close)
-    stack.callback(httpd.shutdown)
 
 
 def _warm_up(policy: Policy) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
@@ -16,6 +17,7 @@ from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import decisions
 from service.access.gate import Context, Gate
 from service.access.tenants import UserKey, user_key
+from service.access_log import AccessLog
 from service.batching import Batcher
 from service.interceptors import Handler, deadline, method_handler
 from service.metrics import Metrics
@@ -33,6 +35,9 @@ from service.validation import (
 )
 from service.writer import Writer
 
+if TYPE_CHECKING:
+    from service.traces import Traces
+
 SERVICE = "quickstudy.v1.Recommender"
 _RESULTS = {"1": pb.EVENT_RESULT_ADDED, "2": pb.EVENT_RESULT_DUPLICATE, "3": pb.EVENT_RESULT_TOO_OLD}
 _NAMES = {
@@ -41,6 +46,7 @@ _NAMES = {
     pb.EVENT_RESULT_TOO_OLD: "too_old",
     pb.EVENT_RESULT_REJECTED: "rejected",
 }
+_UNTRACED = nullcontext()
 
 
 class Servicer:
@@ -55,6 +61,8 @@ class Servicer:
         metrics: Metrics,
         gate: Gate | None,
         writer: Writer,
+        access: AccessLog | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._policy = policy
         self._store = store
@@ -63,6 +71,8 @@ class Servicer:
         self._metrics = metrics
         self._gate = gate
         self._writer = writer
+        self._access = access
+        self._traces = traces
         self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
 
@@ -76,8 +86,10 @@ class Servicer:
             "UpsertUsers": (self.upsert_users, pb.UpsertUsersRequest.FromString),
             "ActivateDecision": (self.activate_decision, pb.ActivateDecisionRequest.FromString),
         }
+        around = self._traces.around if self._traces else None
         wrapped = {
-            name: method_handler(name, call, parse, self._metrics, self._gate) for name, (call, parse) in calls.items()
+            name: method_handler(name, call, parse, self._metrics, self._gate, around)
+            for name, (call, parse) in calls.items()
         }
         return grpc.method_handlers_generic_handler(SERVICE, wrapped)
 
@@ -87,7 +99,13 @@ class Servicer:
         check_recommend(request)
         query = Query.of(request, raw, next(self._new_ids), tenant)
         cost = len(request.candidate_ids) or len(self._policy.catalogue)
-        return await self._batcher.submit(query, cost, deadline(context, perf_counter()))
+        if self._traces is not None:
+            query.span = self._traces.current()
+        started = perf_counter()
+        reply = await self._batcher.submit(query, cost, deadline(context, started))
+        if self._access is not None:
+            self._access.tell(query, reply, perf_counter() - started)
+        return reply
 
     async def record_events(self, request: pb.RecordEventsRequest, context: Context, tenant: str) -> bytes:
         """Adds the events that keep the rules, each user's in one step; says what became of each event."""
@@ -103,9 +121,9 @@ class Servicer:
                     event.event_id, at, event.item_id, event.reward, event.decision_id, event.position
                 )
                 packed.setdefault(user, []).append(record)
-        appended = (
-            await self._store.append({user: b"".join(records) for user, records in packed.items()}) if packed else {}
-        )
+        with self._stage("append"):
+            joined = {user: b"".join(records) for user, records in packed.items()}
+            appended = await self._store.append(joined) if joined else {}
         for user, done in appended.items():
             self._popularity.add(tenant, history.likes(packed[user], done.results), now_ms)
         results = {user: iter(done.results) for user, done in appended.items()}
@@ -115,7 +133,7 @@ class Servicer:
             else pb.EventStatus(result=_RESULTS[next(results[user])])
             for user, problem in zip(users, problems, strict=True)
         ]
-        self._count(request, statuses)
+        self._count(request, statuses, now_ms)
         return pb.RecordEventsResponse(statuses=statuses).SerializeToString()
 
     async def get_user(self, request: pb.GetUserRequest, context: Context, tenant: str) -> bytes:
@@ -175,9 +193,16 @@ class Servicer:
         self._writer.put([], [decisions.Logged(tenant, shown.SerializeToString())])
         return pb.ActivateDecisionResponse().SerializeToString()
 
-    def _count(self, request: pb.RecordEventsRequest, statuses: list[pb.EventStatus]) -> None:
+    def _stage(self, name: str) -> AbstractContextManager[Any]:
+        """A stage of a call, which takes part in its trace where there is one."""
+        return _UNTRACED if self._traces is None else self._traces.stage(name)
+
+    def _count(self, request: pb.RecordEventsRequest, statuses: list[pb.EventStatus], now_ms: int) -> None:
         for status in statuses:
             self._metrics.events.labels(_NAMES[status.result]).inc()
-        items = [e.item_id for e, s in zip(request.events, statuses, strict=True) if s.result == pb.EVENT_RESULT_ADDED]
-        if unknown := int((self._policy.catalogue.rows(items) < 0).sum()):
+        added = [e for e, s in zip(request.events, statuses, strict=True) if s.result == pb.EVENT_RESULT_ADDED]
+        for event in added:
+            if event.HasField("time"):
+                self._metrics.reward_delay.observe(max(0, now_ms - time_ms(event)) / 1_000)
+        if unknown := int((self._policy.catalogue.rows([event.item_id for event in added]) < 0).sum()):
             self._metrics.unknown_items.labels("RecordEvents").inc(unknown)

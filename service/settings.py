@@ -6,6 +6,7 @@ import dataclasses
 import ipaddress
 import math
 import os
+import socket
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from meta.errors import InputError
 
 MAX_HISTORY = 128
 """Most events that a history may keep; Redis memory and the script's time are sized for it."""
+
+MAX_WORKERS = 256
+"""Most processes on one port."""
 
 S = TypeVar("S")
 
@@ -96,6 +100,23 @@ class DecisionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is said on stderr. Environment: QUICKSTUDY_LOG_*."""
+
+    format: str = "text"
+    """text: lines for people; json: an object a line."""
+    sample: float = 0.0
+    """Share of decisions, 0 to 1, that get a line of their own; 0: none."""
+    key: str = field(default="", repr=False)
+    """Secret that goes into the hashes of users; empty: whoever can guess an id can find it in the log."""
+
+    def __post_init__(self) -> None:
+        """Refuses what no line can look like."""
+        _check(self.format in ("text", "json"), "log.format", "text or json", self)
+        _check(0 <= self.sample <= 1, "log.sample", "in 0..1", self)
+
+
+@dataclass(frozen=True, slots=True)
 class TlsSettings:
     """Certificates of the gRPC port, PEM files. Environment: QUICKSTUDY_TLS_*."""
 
@@ -151,6 +172,8 @@ class ServerSettings:
     """Listen beyond this machine also without TLS, or without asking callers for a token or a certificate."""
     port: int = 50_051
     """gRPC port, 0: any free one."""
+    workers: int = 1
+    """Processes on the gRPC port that share nothing but the store; the kernel spreads connections over them."""
     metrics_port: int = 9_464
     """Prometheus port, 0: any free one."""
     metrics_host: str | None = None
@@ -161,8 +184,11 @@ class ServerSettings:
     answered within the callers' deadlines, or none of it is."""
     max_connection_age_s: float = 1_800.0
     """Seconds after which a connection is asked to end, so that callers spread anew over replicas; 0: never."""
+    lame_duck_s: float = 0.5
+    """Seconds after SIGTERM in which calls are still taken while health says NOT_SERVING: what is on its way arrives,
+    and callers who watch health have left before gRPC turns away what it has not looked at."""
     drain_s: float = 10.0
-    """Seconds that running calls get after SIGTERM."""
+    """Seconds that running calls get after that."""
     popularity_refresh_s: float = 2.0
     """Seconds between two looks at what all processes have counted of likes."""
     batch: BatchSettings = field(default_factory=BatchSettings)
@@ -170,11 +196,16 @@ class ServerSettings:
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    traces: bool = False
+    """Send traces (extra `otel`) to where OpenTelemetry's own variables say, OTEL_EXPORTER_OTLP_ENDPOINT first."""
+    log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:
         """Refuses ports that do not exist, and doors left open by mistake."""
         for name in ("port", "metrics_port"):
             _check(0 <= getattr(self, name) <= 65_535, name, "0..65535", self)
+        _check(1 <= self.workers <= MAX_WORKERS, "workers", f"1..{MAX_WORKERS}", self)
+        _check(self.workers == 1 or hasattr(socket, "SO_REUSEPORT"), "workers", "1 on this platform", self)
         if not self.insecure and not _is_loopback(self.host) and (missing := self._missing()):
             raise SettingsError(
                 f"host {self.host} can be reached from other machines: give {' and '.join(missing)}, "
@@ -209,6 +240,18 @@ def from_environment(
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
             raise SettingsError(f"{item.name} must be given, or {variable} set")
     return kind(**values)
+
+
+def to_environment(settings: object, prefix: str = "QUICKSTUDY_") -> dict[str, str]:
+    """The variables from which `from_environment` makes the same settings: how they reach another process."""
+    variables: dict[str, str] = {}
+    for item in dataclasses.fields(settings):  # type: ignore[arg-type] # as above
+        variable, value = f"{prefix}{item.name.upper()}", getattr(settings, item.name)
+        if dataclasses.is_dataclass(value):
+            variables |= to_environment(value, f"{variable}_")
+        elif value is not None:
+            variables[variable] = str(value)
+    return variables
 
 
 def _parse(hint: Any, text: str, variable: str) -> Any:

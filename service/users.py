@@ -66,6 +66,7 @@ class Personaliser:
         self._policy = policy
         self._packing = copies.Packing(policy)
         self._seconds = metrics.adaptation_seconds
+        self._before, self._after = (metrics.adaptation_loss.labels(moment) for moment in ("before", "after"))
         self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached", "refused")}
 
     def users(self, kept: Kept, context: Context) -> Users:
@@ -128,9 +129,17 @@ class Personaliser:
         everybody = anew.size == events.users
         some = events if everybody else events.map(lambda x: x[anew])
         made, missed = self._adapt(some, attributes if everybody else attributes[anew])
+        self._tell_losses(made)
         self._made["adapted"].inc(int(anew.size))
         self._made["refused"].inc(int(np.count_nonzero(~made.accepted)) - len(missed))
         return made if everybody else _put(adapted, anew, made), anew[missed]
+
+    def _tell_losses(self, made: Adaptation) -> None:
+        """Notes how much better the copies that may serve fit their histories than the prior does."""
+        fitted = made.accepted & (made.events_used > 0)
+        for histogram, losses in ((self._before, made.loss_before), (self._after, made.loss_after)):
+            for loss in losses[fitted].tolist():
+                histogram.observe(loss)
 
     def _carry(
         self, events: Events, values: Sequence[bytes | None], adapted: Adaptation, new: IntArray, on: IntArray

@@ -176,8 +176,8 @@ class Client:
 
 
 def _open(target: str, credentials: grpc.ChannelCredentials | None, habits: Habits) -> grpc.aio.Channel:
-    """A channel whose connection is its own: one that is shared would bring both attempts to the same worker."""
-    options = [*habits.options(), *([("grpc.use_local_subchannel_pool", 1)] if habits.hedge else [])]
+    """A channel whose connection is its own: those that are shared would all end at one of several workers."""
+    options = [*habits.options(), ("grpc.use_local_subchannel_pool", 1)]
     if credentials:
         return grpc.aio.secure_channel(target, credentials, options)
     return grpc.aio.insecure_channel(target, options)

@@ -15,9 +15,10 @@ class Habits:
     """What a client does beside calling.
 
     Args:
-        attempts: most attempts of a call that ends with UNAVAILABLE, 1 to 5, by gRPC's own retries and within the
-            deadline of the call. Every call of the contract may be repeated: an event is known by its id, a slate that
-            nobody got is not shown, and erasing, replacing or activating twice leaves what once leaves.
+        attempts: most attempts of a call that the server ends with UNAVAILABLE or CANCELLED, 1 to 5, by gRPC's own
+            retries and within the deadline of the call. Every call of the contract may be repeated: an event is known
+            by its id, a slate that nobody got is not shown, and erasing, replacing or activating twice leaves what
+            once leaves.
         hedge: whether a slow `Recommend` is asked for a second time: see `hedge.py`. It helps where the second
             connection meets another worker or replica. It costs at most 5% more calls, and a name for each decision,
             so that both attempts are one: the service keeps named decisions for a while.
@@ -44,7 +45,8 @@ class Habits:
             "initialBackoff": "0.1s",
             "maxBackoff": "1s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            # A server that ends says CANCELLED to calls that it has not looked at yet (grpc/grpc issue 41785).
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
         config = {
             "methodConfig": [{"name": [{"service": SERVICE}], "retryPolicy": policy}],

@@ -119,7 +119,7 @@ class Store:
         self._recent = Recent(recent_bytes, recent_s)
         self._reading = read_timeout_s, self._breaker("reads", read_timeout_s, metrics)
         self._writing = write_timeout_s, self._breaker("writes", write_timeout_s, metrics)
-        metrics.recent_users.set_function(lambda: len(self._recent))
+        metrics.follow(metrics.recent_users, lambda: len(self._recent))
 
     def keys(self, user: UserKey) -> tuple[str, str, str]:
         """The keys of a user's history, copy and attributes."""
@@ -287,7 +287,7 @@ class Store:
                 await self._command("PING")
 
         breaker = Breaker(kind, probe, metrics.store_openings.labels(kind).inc)
-        metrics.store_down.labels(kind).set_function(breaker.open_for)
+        metrics.follow(metrics.store_down.labels(kind), breaker.open_for)
         return breaker
 
     async def _run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -46,11 +46,13 @@ class Traffic:
         client: calls the service.
         rate: recommendations a second.
         pause_s: between two events of a user, seconds; no user gets more events than a history holds.
+        others: call it in turn with `client`, through connections of their own.
     """
 
     client: Client
     rate: float = 100.0
     pause_s: float = 0.1
+    others: Sequence[Client] = ()
     replies: list[Reply] = field(default_factory=list)
     acknowledged: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     refused: Counter[str] = field(default_factory=Counter)
@@ -86,16 +88,19 @@ class Traffic:
             await asyncio.sleep(started + n / self.rate - perf_counter())
             if self._over.is_set():
                 break
-            task = asyncio.create_task(self._one(USERS[n % len(USERS)]))
+            task = asyncio.create_task(self._one(self._caller(n), USERS[n % len(USERS)]))
             running.add(task)
             task.add_done_callback(running.discard)
         await asyncio.gather(*running)
 
-    async def _one(self, user: str) -> None:
+    def _caller(self, n: int) -> Client:
+        return (self.client, *self.others)[n % (1 + len(self.others))]
+
+    async def _one(self, client: Client, user: str) -> None:
         asked = perf_counter()
         source, code = "", grpc.StatusCode.OK
         try:
-            reply = await self.client.recommend(user, CANDIDATES)
+            reply = await client.recommend(user, CANDIDATES)
             source = pb.Source.Name(reply.adaptation.source).removeprefix("SOURCE_")
         except grpc.aio.AioRpcError as error:
             code = error.code()
@@ -107,7 +112,7 @@ class Traffic:
                 if self._over.is_set():
                     return
                 try:
-                    (status,) = await self.client.record(
+                    (status,) = await self._caller(n).record(
                         [pb.Event(event_id=f"e{n}", user_id=user, item_id=f"i{n}", reward=1.0)]
                     )
                 except grpc.aio.AioRpcError as error:

@@ -18,6 +18,10 @@ Answer = Callable[[Any, int], Awaitable[Any]]
 """Takes the request and how many came before; returns the reply or raises an error of the domain."""
 
 
+class NotLookedAtError(Exception):
+    """The server ends and has not looked at the call."""
+
+
 class Flaky:
     """What was asked of it."""
 
@@ -46,6 +50,8 @@ class Flaky:
             return await self._answer(request, before)
         except ServiceError as error:
             await refuse(context, error)
+        except NotLookedAtError:
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         except asyncio.CancelledError:
             self.cancelled.set()
             raise

@@ -22,7 +22,7 @@ from service.store.embedded import EmbeddedStore
 
 ROOT = Path(__file__).parents[2]
 _START = """
-from service.server import serve
+from service.serve import serve
 from service.settings import ServerSettings, from_environment
 serve(from_environment(ServerSettings))
 """
@@ -59,14 +59,15 @@ class Server:
     def kill(self) -> None:
         """Kills the process as `kill -9` does."""
         self.process.send_signal(signal.SIGKILL)
-        self._end(10)
+        self.end(10)
 
     def stop(self) -> int:
         """Asks the process to drain and returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self._end(20)
+        return self.end(20)
 
-    def _end(self, timeout_s: float) -> int:
+    def end(self, timeout_s: float = 20.0) -> int:
+        """Waits for the process and returns its exit code."""
         code = self.process.wait(timeout_s)
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -75,8 +76,13 @@ class Server:
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics by name with labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as page:
-            lines = page.read().decode().splitlines()
-        return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}
+            return samples(page.read().decode())
+
+
+def samples(page: str) -> dict[str, float]:
+    """The samples of a page of metrics by name with labels."""
+    lines = page.splitlines()
+    return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}
 
 
 def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
@@ -87,6 +93,7 @@ def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
     """
     given = {"POLICY": str(policy), "DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0"}
     given["STORE_READ_TIMEOUT_S"] = "1"  # few tests are about a store without its share of a crowded machine
+    given["LAME_DUCK_S"] = "0"  # nor about who still calls a server that they have stopped
     given |= environment
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "service.log"
@@ -108,6 +115,12 @@ def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
     found = re.search(r"metrics on http://.*:(\d+)/metrics", log.read_text())
     assert found is not None
     return Server(process, ready.removeprefix("serving on "), data_dir, int(found[1]))
+
+
+def workers(server: Server) -> dict[int, int]:
+    """The processes of a server's workers by slot: of each the one that served last."""
+    told = re.findall(r"worker (\d+) \(process (\d+)\) serves", (server.data_dir / "service.log").read_text())
+    return {int(slot): int(pid) for slot, pid in told}
 
 
 def stop_store(data_dir: Path) -> None:

@@ -100,6 +100,7 @@ async def test_who_would_wait_in_vain_is_refused_at_once() -> None:
         with pytest.raises(OverloadedError, match=r"the caller has|would wait") as caught:
             await batcher.submit("hurried", 1, perf_counter() + 0.005)
         assert 0.5 <= caught.value.retry_s <= 5.0
+        assert caught.value.shed == ("deadline too near" if batcher is patient else "wait too long")
         gate.set()
         assert "held" == await held
         gate.clear()

@@ -22,7 +22,7 @@ from service.client.messages import answers, attributes, context, event
 from service.client.results import EventResult, EventStatus, Source
 from service.client.throttle import Throttle
 from service.errors import InvalidFieldError, LimitedError, OverloadedError, StoreUnavailableError
-from tests.service.flaky import flaky
+from tests.service.flaky import NotLookedAtError, flaky
 from tests.service.support import Server
 
 
@@ -76,11 +76,13 @@ async def test_an_error_says_what_the_status_says() -> None:
 
 
 async def test_what_passes_by_itself_is_tried_again() -> None:
-    """UNAVAILABLE twice, then an answer: three attempts of what was asked for."""
+    """UNAVAILABLE, CANCELLED by a server that ends, then an answer: three attempts of what was asked for."""
 
     async def answer(request: Any, before: int) -> Any:
-        if before < 2:
+        if before == 0:
             raise StoreUnavailableError("the store is away")
+        if before == 1:
+            raise NotLookedAtError
         return pb.RecommendResponse(decision_id=request.decision_id)
 
     async with flaky(answer) as service, Client(service.target) as client:

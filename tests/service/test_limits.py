@@ -83,6 +83,7 @@ async def test_a_caller_over_its_rate_is_told_when_to_try_again(policy: Path, tm
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     found = [(detail.Unpack(info), detail.Unpack(retry)) for detail in status_pb2.Status.FromString(raw).details]
     assert (found, info.reason) == ([(True, False), (False, True)], "RATE_LIMITED")
+    assert server.metrics()['quickstudy_shed_total{method="Recommend",reason="caller too fast"}'] == 1
     assert 90_000 < retry.retry_delay.ToMilliseconds() <= 100_000
     assert server.stop() == 0
 

@@ -14,6 +14,7 @@ from service.settings import (
     StoreSettings,
     TlsSettings,
     from_environment,
+    to_environment,
 )
 
 
@@ -37,6 +38,7 @@ def test_optional_fields_are_parsed() -> None:
     [
         ({"QUICKSTUDY_PORT": "x"}, "QUICKSTUDY_PORT must be of type int, got 'x'"),
         ({"QUICKSTUDY_PORT": "65536"}, "port must be 0..65535, got 65536"),
+        ({"QUICKSTUDY_WORKERS": "0"}, "workers must be 1..256, got 0"),
         ({"QUICKSTUDY_STORE_HISTORY_CAP": "129"}, "store.history_cap must be 1..128, got 129"),
         ({"QUICKSTUDY_STORE_PREFIX": "{a}"}, "store.prefix must be free of braces, got '{a}'"),
         ({"QUICKSTUDY_STORE_FSYNC": "never"}, "store.fsync must be always, everysec or no, got 'never'"),
@@ -120,3 +122,19 @@ def test_a_bad_setting_of_access_is_named(environ: dict[str, str], words: str) -
 def test_settings_are_printed_without_the_password_of_redis() -> None:
     """What ends up in a log by mistake holds no secret."""
     assert "secret" not in repr(ServerSettings(Path("p"), redis="redis://user:secret@host:6379/0"))
+
+
+def test_settings_travel_by_the_environment() -> None:
+    """Another process makes the same settings of the variables, whatever was set."""
+    settings = ServerSettings(
+        Path("p"),
+        redis="redis://user:secret@host:6379/0",
+        insecure=True,
+        workers=3,
+        batch=BatchSettings(window_s=0.1 + 0.2),
+        store=StoreSettings(history_cap=7, binary=Path("/bin/x")),
+        tls=MUTUAL,
+        access=TOKENS,
+    )
+    assert settings == from_environment(ServerSettings, to_environment(settings))
+    assert ServerSettings(Path("p")) == from_environment(ServerSettings, to_environment(ServerSettings(Path("p"))))
