@@ -14,7 +14,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ from service.metrics import Workforce
 from service.ports import expose, held
 from service.settings import ServerSettings, to_environment
 from service.store.embedded import EmbeddedStore
+from service.store.keeper import Keeper
 
 SERVING, FAILED = "serving on ", "failed: "
 """How the one line begins that a worker tells its parent."""
@@ -56,21 +57,26 @@ async def _serve(settings: ServerSettings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    with ExitStack() as stack:
+    async with AsyncExitStack() as outer:
+        stack = outer.enter_context(ExitStack())
         port = stack.enter_context(held(settings.host, settings.port))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="quickstudy-metrics-")))
-        told = replace(settings, port=port, redis=settings.redis or _store(settings, stack))
+        url = settings.redis or await _store(settings, outer)
+        told = replace(settings, port=port, redis=url)
         drain_s = settings.lame_duck_s + settings.drain_s + FLUSH_S
         supervisor = Supervisor(settings.workers, _environment(told, folder), folder, drain_s=drain_s)
         expose(settings.metrics_host or settings.host, settings.metrics_port, supervisor.metrics.registry, stack)
         await supervisor.run(stop, lambda: print(f"{SERVING}{settings.host}:{port}", flush=True))
 
 
-def _store(settings: ServerSettings, stack: ExitStack) -> str:
-    """The URL of the one embedded store of all workers, which is the parent's."""
+async def _store(settings: ServerSettings, stack: AsyncExitStack) -> str:
+    """The URL of the one embedded store of all workers, which is the parent's to start, keep and stop."""
     store = EmbeddedStore(settings.data_dir, settings.store.fsync, settings.store.binary)
     store.start()
     stack.callback(store.stop)
+    keeper = Keeper(store)
+    keeper.start()
+    stack.push_async_callback(keeper.close)
     return store.url
 
 
