@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FOREIGN := recsim-no-tf==0.2.3 recogym==0.1.3.0
 
 .PHONY: setup demo test soak check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train \
-	bench-metastep bench-adapt bench-simulators peers-env protos lock clean
+	bench-metastep bench-adapt bench-simulators bench-replay peers-env obp-env protos lock clean
 
 setup: $(READY)
 
@@ -41,7 +41,7 @@ check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train bench-metastep bench-adapt bench-simulators  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train bench-metastep bench-adapt bench-simulators bench-replay  ## all benchmarks; each writes benchmarks/results/NAME.json
 	$(BIN)/quickstudy bench report
 
 bench-demo: $(READY)
@@ -62,6 +62,19 @@ peers-env: .venv-peers/.ready  ## an environment for the sequential peers, whose
 	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-sequential.txt
 	touch .venv-peers/.ready
 
+OBD ?= ../shared/data/obd
+
+bench-replay: $(READY) obp-env
+	$(BIN)/quickstudy bench replay --obd $(OBD)
+
+obp-env: .venv-obp/.ready  ## an environment for the Open Bandit Pipeline, which wants numpy 1 and says Python < 3.11
+
+.venv-obp/.ready: benchmarks/peers/requirements-obp.txt
+	$(PYTHON) -m venv .venv-obp
+	.venv-obp/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-obp.txt
+	.venv-obp/bin/python -m pip install --quiet --no-deps --ignore-requires-python obp==0.5.7
+	touch .venv-obp/.ready
+
 bench-control bench-metastep bench-adapt bench-simulators: bench-%: $(READY)
 	$(BIN)/quickstudy bench $*
 
@@ -81,4 +94,4 @@ lock: $(READY)  ## rewrite requirements.lock from this environment
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's,+cpu,,' > requirements.lock
 
 clean:
-	rm -rf $(VENV) .venv-peers build dist *.egg-info runs
+	rm -rf $(VENV) .venv-peers .venv-obp build dist *.egg-info runs

@@ -207,6 +207,26 @@ def bench_faults(
         show_claims(measure.run(path, seconds=seconds, overload_s=overload, tell=typer.echo))
 
 
+@bench.command("replay")
+def bench_replay(
+    obd: Annotated[Path | None, typer.Option(help="Folder of the Open Bandit samples.")] = None,
+    logs: Annotated[int, typer.Option(help="Simulated logs a question.", min=2)] = 200,
+    decisions: Annotated[int, typer.Option(help="Of the log that is timed.", min=1_000)] = 1_000_000,
+    out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
+) -> None:
+    """Estimates, intervals and verdicts from logs beside the truth, beside obp, and what they cost."""
+    with clear_errors():
+        from benchmarks import replay as measure
+        from benchmarks.report import RESULTS
+
+        path = out or RESULTS / "replay.json"
+        result = measure.run(obd, path, logs=logs, decisions=decisions, tell=typer.echo)
+        measure.draw(result, path.with_suffix(".png"))
+        for name, rows in measure.printable(result).items():
+            show_table(name, rows)
+        show_claims(result)
+
+
 @bench.command("report")
 def bench_report() -> None:
     """Writes docs/results.md from the committed results."""

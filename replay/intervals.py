@@ -99,7 +99,9 @@ def _studentised(sums: FloatArray, counts: FloatArray, level: float) -> Estimate
         part = slice(start, start + CHUNK)
         errors[part] = _errors(sums, again[part], drawn[part, half:], counts[part])
     low, high = _tails(again.sum(1) - value, errors, (1 - level) / 2)
-    return Estimate(value, value - high * error, value - low * error, error)
+    # without an error of its own an estimate is still unknown where resamples have none
+    below, above = (q * error if np.isfinite(q) else q for q in (high, low))
+    return Estimate(value, float(value - below), float(value - above), error)
 
 
 def _residuals(sums: FloatArray, each: FloatArray, below: FloatArray) -> FloatArray:

@@ -39,10 +39,10 @@ class Limits:
     """
 
     users: int = 30
-    effective: float = 50.0
-    effective_users: float = 20.0
-    weight_mean: float = 3.5
-    weight_gap: float = 0.2
+    effective: float = 100.0
+    effective_users: float = 30.0
+    weight_mean: float = 3.0
+    weight_gap: float = 0.15
     overlap: float = 0.98
     calibration: float = 4.5
 
@@ -94,7 +94,7 @@ def judge(
 def decide(difference: Estimate, diagnostics: Diagnostics, limits: Limits) -> Verdict:
     """The verdict on a difference that is already known, and on the log it came from."""
     reasons = list(doubts(diagnostics, limits))
-    if difference.low <= 0 <= difference.high:
+    if not (difference.low > 0 or difference.high < 0):
         reasons.append("the interval of the difference contains 0")
     if reasons:
         return Verdict(Outcome.CANNOT_TELL, difference, tuple(reasons))
