@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
-from service.access.tenants import user_key
 from service.decisions import seed_of
 from service.logs import about
 from service.ranker import Query
@@ -33,7 +32,7 @@ class AccessLog:
             "recommended",
             extra=about(
                 decision_id=query.decision_id,
-                user=user_key(query.tenant, query.request.user_id),
+                user=query.user,
                 tenant=query.tenant,
                 policy_version=adaptation.policy_version,
                 source=pb.Source.Name(adaptation.source).removeprefix("SOURCE_"),

@@ -52,10 +52,10 @@ _LOG = logging.getLogger("quickstudy")
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """A checked RecommendRequest with what was filled in, its bytes for the log, who asks, and the span of the call."""
+    """A checked RecommendRequest as logged, without user_id and decision_id; these, what was filled in, and a span."""
 
     request: pb.RecommendRequest
-    raw: bytes
+    user: UserKey
     decision_id: str
     seed: int
     slate_size: int
@@ -64,12 +64,13 @@ class Query:
     span: Span | None = None
 
     @classmethod
-    def of(cls, request: pb.RecommendRequest, raw: bytes, new_id: str, tenant: str) -> Query:
-        """Fills in decision id, seed and slate size where the request leaves them open."""
-        decision_id = request.decision_id or new_id
+    def of(cls, request: pb.RecommendRequest, new_id: str, tenant: str) -> Query:
+        """Fills in decision id, seed and slate size where the request leaves them open; takes the request over."""
+        user, decision_id = user_key(tenant, request.user_id), request.decision_id or new_id
         seed = request.seed if request.HasField("seed") else decisions.seed_of(decision_id)
-        name = name_of(user_key(tenant, request.user_id), decision_id) if request.decision_id else None
-        return cls(request, raw, decision_id, seed, request.slate_size or DEFAULT_SLATE, tenant, name)
+        name = name_of(user, decision_id) if request.decision_id else None
+        request.user_id = request.decision_id = ""
+        return cls(request, user, decision_id, seed, request.slate_size or DEFAULT_SLATE, tenant, name)
 
 
 RecommendJob = Job[Query, bytes]
@@ -116,7 +117,7 @@ class Ranker:
         self._metrics.queue_seconds.observe(began - min(job.arrived for job in jobs))
         self._metrics.batch_users.observe(len(jobs))
         away, ages = "", _NOW * len(jobs)
-        keys = [_user_key(job) for job in jobs]
+        keys = [job.request.user for job in jobs]
         names = [job.request.name for job in jobs if job.request.name is not None]
         decided: list[bytes | None] = []
         try:
@@ -193,14 +194,14 @@ class Ranker:
                     self._compute([job], Kept(*(each[i : i + 1] for each in kept)), ages[i : i + 1], why)
             elif not jobs[0].reply.done():
                 query = jobs[0].request
-                told = about(decision_id=query.decision_id, user=_user_key(jobs[0]), tenant=query.tenant)
+                told = about(decision_id=query.decision_id, user=query.user, tenant=query.tenant)
                 _LOG.exception("a recommendation failed", extra=told)
                 if why != BROKEN:
                     self._compute(jobs, Kept.nothing(1), [None], BROKEN)
                 else:
                     self._give_order_back(jobs[0], error)
             return
-        keys = [_user_key(job) for job in jobs]
+        keys = [job.request.user for job in jobs]
         fresh = self._personaliser.to_keep(keys, kept, users)
         self._store.made(fresh)
         self._writer.put(fresh, logged)
@@ -270,21 +271,52 @@ class Ranker:
                     users.source[i], users.reason[i] = pb.SOURCE_BASELINE, UNKNOWN_CANDIDATES
                     rest.items.extend(_in_order(query, unknown[b]))
             self._describe(rest.adaptation, users, i)
-            reply, apprentice = rest.SerializeToString() + items[b], b""
+            # Somebody of whom nothing is known as the store is away may well have one already.
+            pseudonym = int(users.state.pseudonym[i]) or (0 if users.age else self._writer.pseudonym(query.user))
             if query.request.mode == pb.MODE_BASELINE:
                 users.source[i], users.reason[i] = pb.SOURCE_BASELINE, ASKED
-                reply, apprentice = self._callers_order(query, ASKED, rest.unknown_ids), reply
-            logged.append(self._send(job, reply, apprentice))
+                shown = self._callers_order(query, ASKED, rest.unknown_ids)
+                logged.append(self._send(job, shown, user=pseudonym, apprentice=(rest, items[b])))
+            else:
+                logged.append(self._send(job, rest, items[b], user=pseudonym))
         return logged
 
-    def _send(self, job: RecommendJob, reply: bytes, apprentice: bytes = b"") -> decisions.Logged:
-        """Sets a reply, which stands from now on if it has a name, and returns the decision to log."""
+    def _send(
+        self,
+        job: RecommendJob,
+        reply: pb.RecommendResponse,
+        items: bytes = b"",
+        *,
+        user: int = 0,
+        apprentice: tuple[pb.RecommendResponse, bytes] | None = None,
+    ) -> decisions.Logged:
+        """Sets a reply, which stands from now on if it has a name, and returns the decision to log.
+
+        Args:
+            reply: all of it, or all but the items.
+            items: serialized, to append to the reply.
+            user: by which number the log knows them.
+            apprentice: as reply and items, what would have been shown.
+        """
         query = job.request
-        job.reply.set_result(reply)
+        sent = reply.SerializeToString() + items
+        job.reply.set_result(sent)
         if query.name is not None:
-            self._writer.name(query.name, reply)
-        now_ms = time.time_ns() // 1_000_000
-        return decisions.Logged(query.tenant, decisions.encode(now_ms, query.raw, reply, apprentice))
+            self._writer.name(query.name, sent)
+        reply.decision_id = decisions.logged_id(query.user, query.decision_id)
+        beside = b""
+        if apprentice is not None:
+            apprentice[0].decision_id = reply.decision_id
+            beside = apprentice[0].SerializeToString() + apprentice[1]
+        entry = decisions.encode(
+            time.time_ns() // 1_000_000,
+            query.request.SerializeToString(),
+            reply.SerializeToString() + items,
+            beside,
+            user=user,
+            temperature=float(self._temperature[query.request.mode]),
+        )
+        return decisions.Logged(query.tenant, entry)
 
     def _give_order_back(self, job: RecommendJob, error: Exception) -> None:
         """The last resort: the caller's order where there is one."""
@@ -295,7 +327,7 @@ class Ranker:
         self._writer.put([], [self._send(job, self._callers_order(query, BROKEN))])
         self._metrics.served.labels(_NAMES[pb.SOURCE_BASELINE], BROKEN).inc()
 
-    def _callers_order(self, query: Query, why: str, unknown: Iterable[str] = ()) -> bytes:
+    def _callers_order(self, query: Query, why: str, unknown: Iterable[str] = ()) -> pb.RecommendResponse:
         """The reply with the first candidates, in the order in which they came."""
         adaptation = pb.Adaptation(
             policy_version=self._policy.version, adapter=self._adapter, source=pb.SOURCE_BASELINE, reason=why
@@ -306,7 +338,7 @@ class Ranker:
             items=_in_order(query, query.request.candidate_ids),
             adaptation=adaptation,
             unknown_ids=unknown,
-        ).SerializeToString()
+        )
 
     def _describe(self, out: pb.Adaptation, users: Users, i: int) -> None:
         """Says what the user's copy was made from."""
@@ -327,10 +359,6 @@ class Ranker:
 def _time_left(jobs: list[RecommendJob]) -> float:
     """Seconds until the first caller of a batch gives up."""
     return min(job.deadline for job in jobs) - perf_counter()
-
-
-def _user_key(job: RecommendJob) -> UserKey:
-    return user_key(job.request.tenant, job.request.request.user_id)
 
 
 def _in_order(query: Query, ids: Iterable[str]) -> list[pb.RankedItem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -140,7 +141,8 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
         server = grpc.aio.server(options=_options(settings, worker))
         access = AccessLog(settings.log.sample) if settings.log.sample else None
-        servicer = Servicer(policy, store, batcher, popularity, metrics, gate, writer, access, traces)
+        streams = decisions.shards, decisions.cap
+        servicer = Servicer(policy, store, batcher, popularity, metrics, gate, writer, streams, access, traces)
         server.add_generic_rpc_handlers((servicer.handlers(),))
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
@@ -229,6 +231,7 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         cap=history_cap(kept, policy),
         history_ttl_s=kept.history_ttl_s,
         copy_ttl_s=kept.copy_ttl_s,
+        newcomer_ttl_s=math.ceil(settings.decisions.reward_window_s),
         named_ttl_s=kept.named_ttl_s,
         read_timeout_s=kept.read_timeout_s,
         write_timeout_s=kept.write_timeout_s,
@@ -262,7 +265,7 @@ def _bind(server: grpc.aio.Server, host: str, port: int, certificates: grpc.Serv
 
 def _warm_up(policy: Policy) -> None:
     """Computes once what the first request will need: caches fill, lazy imports happen, before anybody waits."""
-    value = bytes(7) + b"\0" + history.pack("warm-up", 0, policy.catalogue.ids[0], 1.0, "", 0)
+    value = bytes(history.HEADER) + history.pack("warm-up", 0, policy.catalogue.ids[0], 1.0, "", 0)
     events = history.decode([value], policy.catalogue).events
     copy = policy.adapt(events).copy
     one = np.ones(1, np.int64)

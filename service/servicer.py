@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from service.interceptors import Handler, deadline, method_handler
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query
-from service.store import Store, attributes, copies, history
+from service.store import Appended, EventLog, Store, attributes, copies, history
 from service.validation import (
     check_activation,
     check_events,
@@ -50,7 +51,12 @@ _UNTRACED = nullcontext()
 
 
 class Servicer:
-    """The handlers of service Recommender; each returns a serialized reply or raises a ServiceError."""
+    """The handlers of service Recommender; each returns a serialized reply or raises a ServiceError.
+
+    Args:
+        gate: whom every call has to pass; None: nobody.
+        streams: how many keep a tenant's events, and how many entries they keep together, about.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class Servicer:
         metrics: Metrics,
         gate: Gate | None,
         writer: Writer,
+        streams: tuple[int, int],
         access: AccessLog | None = None,
         traces: Traces | None = None,
     ) -> None:
@@ -75,11 +82,14 @@ class Servicer:
         self._traces = traces
         self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
+        shards, cap = streams
+        self._shards = itertools.cycle(range(shards))
+        self._stream_cap = max(1, cap // shards)
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """All methods, wrapped, as grpc.aio takes them."""
         calls: dict[str, tuple[Handler, Callable[[bytes], Any]]] = {
-            "Recommend": (self.recommend, lambda raw: (pb.RecommendRequest.FromString(raw), raw)),
+            "Recommend": (self.recommend, pb.RecommendRequest.FromString),
             "RecordEvents": (self.record_events, pb.RecordEventsRequest.FromString),
             "GetUser": (self.get_user, pb.GetUserRequest.FromString),
             "DeleteUser": (self.delete_user, pb.DeleteUserRequest.FromString),
@@ -93,11 +103,10 @@ class Servicer:
         }
         return grpc.method_handlers_generic_handler(SERVICE, wrapped)
 
-    async def recommend(self, received: tuple[pb.RecommendRequest, bytes], context: Context, tenant: str) -> bytes:
-        """Ranks; the request comes with its own bytes, which the decision log keeps."""
-        request, raw = received
+    async def recommend(self, request: pb.RecommendRequest, context: Context, tenant: str) -> bytes:
+        """Ranks."""
         check_recommend(request)
-        query = Query.of(request, raw, next(self._new_ids), tenant)
+        query = Query.of(request, next(self._new_ids), tenant)
         cost = len(request.candidate_ids) or len(self._policy.catalogue)
         if self._traces is not None:
             query.span = self._traces.current()
@@ -114,16 +123,19 @@ class Servicer:
         problems = [event_problem(event, now_ms) for event in request.events]
         users = [user_key(tenant, event.user_id) for event in request.events]
         packed: dict[UserKey, list[bytes]] = {}
+        outcomes: dict[UserKey, list[bytes]] = {}
         for event, user, problem in zip(request.events, users, problems, strict=True):
             if not problem:
                 at = time_ms(event) if event.HasField("time") else now_ms
-                record = history.pack(
-                    event.event_id, at, event.item_id, event.reward, event.decision_id, event.position
-                )
+                shown_by = decisions.logged_id(user, event.decision_id) if event.decision_id else ""
+                record = history.pack(event.event_id, at, event.item_id, event.reward, shown_by, event.position)
                 packed.setdefault(user, []).append(record)
-        with self._stage("append"):
+                outcomes.setdefault(user, []).append(decisions.outcome(event, at, shown_by))
+        appended: dict[UserKey, Appended] = {}
+        if packed:
             joined = {user: b"".join(records) for user, records in packed.items()}
-            appended = await self._store.append(joined) if joined else {}
+            with self._stage("append"):
+                appended = await self._store.append(joined, self._event_log(tenant, now_ms, outcomes))
         for user, done in appended.items():
             self._popularity.add(tenant, history.likes(packed[user], done.results), now_ms)
         results = {user: iter(done.results) for user, done in appended.items()}
@@ -142,7 +154,7 @@ class Servicer:
         values, cached, known = await self._store.read([user_key(tenant, request.user_id)])
         records = history.records(values[0])
         catalogue = self._policy.catalogue
-        watermark = int.from_bytes((values[0] or b"")[: history.HEADER], "little")
+        watermark = history.watermark(values[0])
         reply = pb.GetUserResponse(watermark=watermark)
         for record, row, at in zip(
             records.tolist(), catalogue.rows_of_hashes(records["item"]), history.times(records).tolist(), strict=True
@@ -155,8 +167,8 @@ class Servicer:
                 position=record[6],
             )
             event.time.FromMilliseconds(at)
-        if cached[0] is not None and len(cached[0]) >= 2 * history.HEADER:
-            marks = np.frombuffer(cached[0][: 2 * history.HEADER], "<u8").tolist()
+        if cached[0] is not None and len(cached[0]) >= copies.MARKS:
+            marks = np.frombuffer(cached[0][: copies.MARKS], "<u8").tolist()
             version = f"{marks[0]:016x}"
             mark = self._packing.marks(known)
             found = self._packing.unpack(cached, np.array([watermark], np.uint64), mark)
@@ -189,9 +201,16 @@ class Servicer:
     async def activate_decision(self, request: pb.ActivateDecisionRequest, context: Context, tenant: str) -> bytes:
         """Notes in the decision log that a deferred decision was shown."""
         check_activation(request)
-        shown = decision_pb2.Decision(time_ms=time.time_ns() // 1_000_000, activated=request)
+        name = decisions.logged_id(user_key(tenant, request.user_id), request.decision_id)
+        shown = decision_pb2.Decision(time_ms=time.time_ns() // 1_000_000)
+        shown.activated.decision_id = name
         self._writer.put([], [decisions.Logged(tenant, shown.SerializeToString())])
         return pb.ActivateDecisionResponse().SerializeToString()
+
+    def _event_log(self, tenant: str, now_ms: int, outcomes: Mapping[UserKey, Sequence[bytes]]) -> EventLog:
+        """How a call's events are logged: in one of the tenant's streams, in turn."""
+        stream = decisions.event_stream(tenant, next(self._shards))
+        return EventLog(stream, self._stream_cap, decision_pb2.Recorded(time_ms=now_ms).SerializeToString(), outcomes)
 
     def _stage(self, name: str) -> AbstractContextManager[Any]:
         """A stage of a call, which takes part in its trace where there is one."""

@@ -90,13 +90,25 @@ class DecisionSettings:
     """The decision log. Environment: QUICKSTUDY_DECISIONS_*."""
 
     shards: int = 4
-    """Number of streams `qs:decisions:{n}` of each tenant."""
+    """Number of streams `qs:decisions:{n}`, and of streams `qs:events:{n}`, of each tenant."""
     cap: int = 100_000
-    """About how many decisions of each tenant are kept, oldest leave; one with 100 candidates takes about 2 kB."""
+    """About how many decisions, and calls with events, of each tenant are kept until they are exported, oldest leave;
+    a decision with 100 candidates takes about 2 kB."""
     backlog: int = 16_384
     """Decisions and copies waiting in memory while the store is away; more are counted as lost."""
     linger_s: float = 0.005
     """Seconds that a write waits for company."""
+    reward_window_s: float = 86_400.0
+    """Seconds after a decision in which an event counts as its reward, unless replay is told otherwise."""
+    default_reward: float = 0.0
+    """Reward of a shown item without an event in that time, unless replay is told otherwise."""
+
+    def __post_init__(self) -> None:
+        """Refuses a log that keeps nothing, and rewards that nothing can be learnt from."""
+        for name in ("shards", "cap", "backlog"):
+            _check(getattr(self, name) >= 1, f"decisions.{name}", "at least 1", self)
+        _check(0 < self.reward_window_s < math.inf, "decisions.reward_window_s", "finite and above 0", self)
+        _check(math.isfinite(self.default_reward), "decisions.default_reward", "finite", self)
 
 
 @dataclass(frozen=True, slots=True)

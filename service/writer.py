@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 
 from service.access.tenants import UserKey
-from service.decisions import Logged, stream
+from service.decisions import Logged, new_pseudonym, stream
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import FreshCopy, Store
@@ -45,6 +45,7 @@ class Writer:
         self._copies: deque[FreshCopy] = deque()
         self._decisions: deque[Logged] = deque()
         self._named: dict[Name, bytes] = {}
+        self._newcomers: dict[UserKey, int] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._shard = 0
@@ -75,8 +76,18 @@ class Writer:
         """The reply of a decision that is not written yet, None where nothing waits under this name."""
         return self._named.get(name)
 
+    def pseudonym(self, user: UserKey) -> int:
+        """By which number the log shall know somebody who has none; the same until it is written, when they have it."""
+        number = self._newcomers.get(user) or new_pseudonym()
+        if user in self._newcomers or len(self._newcomers) < self._backlog:
+            self._newcomers[user] = number
+        else:
+            self._overflow(1, "newcomer")
+        return number
+
     def forget(self, user: UserKey) -> None:
-        """Gives up what waits under names of a user's decisions."""
+        """Gives up what waits of a user but their decisions, which name nobody."""
+        self._newcomers.pop(user, None)
         for name in [name for name in self._named if name.user == user]:
             del self._named[name]
 
@@ -89,7 +100,7 @@ class Writer:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._task
-                while self._copies or self._decisions or self._named:
+                while self._waiting():
                     try:
                         await self._flush()
                     except StoreUnavailableError:
@@ -120,22 +131,29 @@ class Writer:
         copies = [self._copies[i] for i in range(min(_AT_ONCE, len(self._copies)))]
         decisions = [self._decisions[i] for i in range(min(_AT_ONCE, len(self._decisions)))]
         named = list(itertools.islice(self._named.items(), _AT_ONCE))
-        if copies or decisions or named:
+        newcomers = list(itertools.islice(self._newcomers.items(), _AT_ONCE))
+        if copies or decisions or named or newcomers:
             streams: dict[str, list[bytes]] = defaultdict(list)
             for tenant, value in decisions:
                 streams[stream(tenant, self._shard)].append(value)
-            await self._store.save(copies, streams, self._cap, named)
+            await self._store.save(copies, streams, self._cap, named, newcomers)
         for queue, done, kind in ((self._copies, copies, "copy"), (self._decisions, decisions, "decision")):
             for _ in done:
                 queue.popleft()
             self._metrics.written.labels(kind).inc(len(done))
         for name, _ in named:
             self._named.pop(name, None)
+        for user, _ in newcomers:
+            self._newcomers.pop(user, None)
         self._metrics.written.labels("named decision").inc(len(named))
+        self._metrics.written.labels("newcomer").inc(len(newcomers))
         self._shard = (self._shard + 1) % self._shards
-        if not self._copies and not self._decisions and not self._named:
+        if not self._waiting():
             self._wake.clear()
             self._overflowing = False
+
+    def _waiting(self) -> bool:
+        return bool(self._copies or self._decisions or self._named or self._newcomers)
 
     def _overflow(self, lost: int, kind: str) -> None:
         self._metrics.lost.labels(kind).inc(lost)

@@ -126,7 +126,7 @@ class StoreContract:
         await store.append({"u": record("a", 1)})
         (value,), *_ = await store.read(["u"])
         assert value is not None
-        await store.save([FreshCopy("u", value[:8], b"copy")], {"qs:decisions:0": [b"decision"]}, 10)
+        await store.save([FreshCopy("u", value[: history.HEADER], b"copy")], {"qs:decisions:0": [b"decision"]}, 10)
         assert (await store.read(["u"])).copies == [b"copy"]
 
     async def test_late_copy_is_dropped(self, store: Store) -> None:
@@ -135,9 +135,9 @@ class StoreContract:
         (value,), *_ = await store.read(["u"])
         assert value is not None
         await store.append({"u": record("b", 2)})
-        await store.save([FreshCopy("u", value[:8], b"old")], {}, 10)
+        await store.save([FreshCopy("u", value[: history.HEADER], b"old")], {}, 10)
         await store.erase("u")
-        await store.save([FreshCopy("u", value[:8], b"old")], {}, 10)
+        await store.save([FreshCopy("u", value[: history.HEADER], b"old")], {}, 10)
         assert await store.read(["u"]) == Kept.nothing(1)
 
     async def test_erasure_is_complete(self, store: Store) -> None:
@@ -145,7 +145,7 @@ class StoreContract:
         await store.append({"u": record("a", 1)})
         (value,), *_ = await store.read(["u"])
         assert value is not None
-        await store.save([FreshCopy("u", value[:8], b"copy")], {}, 10)
+        await store.save([FreshCopy("u", value[: history.HEADER], b"copy")], {}, 10)
         await store.describe({"u": b"attributes", "v": b"others"})
         assert [await store.erase("u"), await store.erase("u")] == [True, False]
         assert (await store.read(["v"])).attributes == [b"others"]

@@ -1,5 +1,5 @@
 """What Redis keeps: the store, its keys and scripts, and the packed layouts of histories, copies and attributes."""
 
-from service.store.store import NAMED, NAMED_BYTES, PIECE, Appended, FreshCopy, Kept, Store, connect, shown
+from service.store.store import NAMED, NAMED_BYTES, PIECE, Appended, EventLog, FreshCopy, Kept, Store, connect, shown
 
-__all__ = ["NAMED", "NAMED_BYTES", "PIECE", "Appended", "FreshCopy", "Kept", "Store", "connect", "shown"]
+__all__ = ["NAMED", "NAMED_BYTES", "PIECE", "Appended", "EventLog", "FreshCopy", "Kept", "Store", "connect", "shown"]

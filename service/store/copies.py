@@ -17,6 +17,8 @@ from meta.policy import Policy
 from meta.types import Adaptation, IntArray
 from service.store import attributes
 
+MARKS = 16
+"""Bytes of a stored copy that name its policy and the history that it was made from, two uint64."""
 _LARGEST_HALF = 65_504.0
 
 

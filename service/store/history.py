@@ -1,8 +1,9 @@
 """A user's history as one packed string, and a batch of such strings as arrays.
 
-Layout, little endian: an 8-byte header, then one 28-byte record an event in time order, oldest first. The header read
-as one uint64 is the watermark: exclusive or of the low halves of all accepted event hashes (low 32 bits), number of
-events ever accepted (high 32 bits). `append.lua` writes this layout, this file reads it.
+Layout, little endian: a 16-byte header, then one 28-byte record an event in time order, oldest first. The header is two
+uint64: the watermark, exclusive or of the low halves of all accepted event hashes (low 32 bits) and number of events
+ever accepted (high 32 bits); and the pseudonym, a random number by which the decision log knows the user: it lives and
+dies with the history. `append.lua` writes this layout, this file reads it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from meta import histories
 from meta.catalogue import Catalogue, id_hash
 from meta.types import Events
 
-HEADER = 8
+HEADER = 16
 RECORD = np.dtype(
     [
         ("event", "<u8"),  # hash of the event id
@@ -47,17 +48,29 @@ class Histories:
     Args:
         events: what the policy reads, [B, T].
         watermark: uint64 [B], 0 for an empty history.
+        pseudonym: uint64 [B], 0 for an empty history.
         unreadable: bool [B], true where the stored bytes are damaged; such a history counts as empty.
     """
 
     events: Events
     watermark: npt.NDArray[np.uint64]
+    pseudonym: npt.NDArray[np.uint64]
     unreadable: npt.NDArray[np.bool_]
 
 
 def records(value: bytes | None) -> npt.NDArray[Any]:
     """The records [T] of one stored history."""
     return np.frombuffer(value, RECORD, offset=HEADER) if value and _whole(value) else np.zeros(0, RECORD)
+
+
+def empty(pseudonym: int) -> bytes:
+    """A stored history without events."""
+    return bytes(8) + pseudonym.to_bytes(8, "little")
+
+
+def watermark(value: bytes | None) -> int:
+    """The watermark of one stored history; 0 without one."""
+    return int.from_bytes((value or b"")[:8], "little")
 
 
 def times(record: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -92,7 +105,8 @@ def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
     item = table(catalogue.rows_of_hashes(flat["item"]), -1)
     events = histories.events(item, table(flat["reward"], 0), table(times(flat), 0), table(flat["decision"], 0), inside)
     unreadable = np.array([bool(value) and not _whole(value or b"") for value in values], bool)
-    return Histories(events, np.frombuffer(heads, "<u8").astype(np.uint64), unreadable)
+    header = np.frombuffer(heads, "<u8").astype(np.uint64).reshape(-1, 2)
+    return Histories(events, header[:, 0], header[:, 1], unreadable)
 
 
 def likes(packed: Sequence[bytes], results: str) -> list[tuple[bytes, int]]:

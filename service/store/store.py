@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from service.access.tenants import UserKey
 from service.errors import STORE_SLOW, StoreRefusedError, StoreUnavailableError
 from service.metrics import Metrics
+from service.store import history
 from service.store.breaker import Breaker
 from service.store.durability import Durability
 from service.store.named import Name
@@ -29,7 +31,7 @@ from service.store.recent import Recent
 
 _SCRIPTS = {
     name: (Path(__file__).parent / f"{name}.lua").read_text()
-    for name in ("append", "save_copy", "log_decisions", "keep_decision", "count")
+    for name in ("append", "save_copy", "log_decisions", "keep_decision", "greet", "count")
 }
 _SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
 """By these Redis knows our scripts."""
@@ -67,11 +69,27 @@ class Kept(NamedTuple):
 
 
 class FreshCopy(NamedTuple):
-    """A copy to be kept: whose, made from which state of the history (its 8-byte header), and the stored bytes."""
+    """A copy to be kept: whose, made from which state of the history (its header), and the stored bytes."""
 
     user: UserKey
     header: bytes
     value: bytes
+
+
+class EventLog(NamedTuple):
+    """How the events of one call are logged.
+
+    Args:
+        stream: key of the stream.
+        cap: entries that it keeps, about.
+        start: of each entry, a serialized Recorded that lacks user and outcomes.
+        outcomes: a serialized Recorded of one outcome alone for each packed event of each user.
+    """
+
+    stream: str
+    cap: int
+    start: bytes
+    outcomes: Mapping[UserKey, Sequence[bytes]]
 
 
 class Store:
@@ -81,7 +99,7 @@ class Store:
         redis: a client of one server that returns bytes.
         prefix: put before every key.
         cap: events kept of each user.
-        history_ttl_s, copy_ttl_s, named_ttl_s: seconds to live.
+        history_ttl_s, copy_ttl_s, named_ttl_s, newcomer_ttl_s: seconds to live.
         read_timeout_s, write_timeout_s: longest wait, seconds.
         recent_bytes: what is remembered in this process of users read lately, for when the store is away.
         recent_s: seconds for which that may be used.
@@ -99,6 +117,7 @@ class Store:
         history_ttl_s: int = 90 * 86_400,
         copy_ttl_s: int = 3_600,
         named_ttl_s: int = 600,
+        newcomer_ttl_s: int = 86_400,
         read_timeout_s: float = 0.025,
         write_timeout_s: float = 2.0,
         recent_bytes: int = 32 * 2**20,
@@ -114,6 +133,7 @@ class Store:
         self._ttl = history_ttl_s
         self._copy_ttl = copy_ttl_s
         self._named_ttl = named_ttl_s
+        self._newcomer_ttl = newcomer_ttl_s
         self._read_timeout = read_timeout_s
         self._write_timeout = write_timeout_s
         self._recent = Recent(recent_bytes, recent_s)
@@ -183,21 +203,26 @@ class Store:
         for user, header, value in copies:
             self._recent.made(user, header, value)
 
-    async def append(self, events: Mapping[UserKey, bytes]) -> dict[UserKey, Appended]:
+    async def append(self, events: Mapping[UserKey, bytes], log: EventLog | None = None) -> dict[UserKey, Appended]:
         """Adds packed events, each user's in one atomic step; users are independent of each other.
 
-        After a failure some users may have been written; appending again is harmless.
+        That step logs the added events too, so none is in the history and not in the log. After a failure some users
+        may have been written; appending again is harmless.
         """
-        calls = [
-            ("append", self.keys(user)[::2], (self._cap, self._ttl, packed, int(user in self._recent)))
-            for user, packed in events.items()
-        ]
+        calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = []
+        for user, packed in events.items():
+            keys: tuple[str, ...] = self.keys(user)[::2]
+            arguments: tuple[Any, ...] = (self._cap, self._ttl, packed, int(user in self._recent), os.urandom(8))
+            if log is not None:
+                keys = *keys, f"{self._prefix}{log.stream}"
+                arguments = *arguments, log.cap, log.start, *log.outcomes[user]
+            calls.append(("append", keys, arguments))
         async with self._watched("append", self._write_timeout):
             replies = await self._run(calls, durable=True)
         appended = {}
         for user, (results, length, value) in zip(events, replies, strict=True):
-            appended[user] = Appended(results.decode(), length, int.from_bytes(value[:8], "little"))
-            if len(value) > 8:
+            appended[user] = Appended(results.decode(), length, history.watermark(value))
+            if len(value) > history.HEADER:
                 self._recent.wrote(user, history=value)
         return appended
 
@@ -257,10 +282,12 @@ class Store:
         decisions: Mapping[str, Sequence[bytes]],
         cap: int,
         named: Sequence[tuple[Name, bytes]] = (),
+        newcomers: Sequence[tuple[UserKey, int]] = (),
     ) -> None:
         """Keeps copies whose history has not moved on, and appends decisions to streams of about `cap` entries each.
 
-        Of decisions with a name the reply is kept too, unless the name is taken.
+        Of decisions with a name the reply is kept too, unless the name is taken, and of newcomers their pseudonym,
+        unless they have a history.
         """
         calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
             ("save_copy", self.keys(copy.user)[:2], (copy.header, self._copy_ttl, copy.value)) for copy in copies
@@ -270,6 +297,8 @@ class Store:
         for name, reply in named:
             limits = NAMED, NAMED_BYTES, self._named_ttl
             calls.append(("keep_decision", (self.named_key(name.user),), (*limits, name.hash, reply)))
+        for user, pseudonym in newcomers:
+            calls.append(("greet", self.keys(user)[:1], (history.empty(pseudonym), self._newcomer_ttl)))
         async with self._watched("save", self._write_timeout):
             await self._run(calls)
 

@@ -130,7 +130,7 @@ async def test_where_ranking_breaks_the_next_step_down_answers(
     writer = Writer(store, metrics, backlog=10, linger_s=0.0)
     ranker = Ranker(broken, store, writer, Popularity(broken, store, metrics), metrics)
     request = pb.RecommendRequest(user_id="u", candidate_ids=["i3", "x", "i3", "i1", "i2"], slate_size=3)
-    job = Job(Query.of(request, b"", "d", ""), asyncio.get_running_loop().create_future(), 5, math.inf, 0.0)
+    job = Job(Query.of(request, "d", ""), asyncio.get_running_loop().create_future(), 5, math.inf, 0.0)
     await ranker.run([job])
     reply = pb.RecommendResponse.FromString(job.reply.result())
     await store.close()

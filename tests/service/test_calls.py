@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -16,8 +17,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from meta.catalogue import id_hash
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.access.tenants import NOBODY, user_key
 from service.client import Client
 from service.client.results import EventStatus, Slate, slate
+from service.decisions import logged_id
 from service.store import connect
 from service.store.embedded import EmbeddedStore
 from tests.service.support import ROOT, Server, make_policy, start_server
@@ -177,8 +180,9 @@ async def test_many_users_at_once_get_what_each_alone_gets(client: Client) -> No
 
 
 async def test_every_decision_is_logged(client: Client, server: Server) -> None:
-    """The log holds the request as sent and the reply as received."""
-    asked = pb.RecommendRequest(user_id="logged", candidate_ids=CANDIDATES, slate_size=3, decision_id="logged-1")
+    """The log holds the request as sent and the reply as received, but for what tells of whom they are."""
+    asked = pb.RecommendRequest(candidate_ids=CANDIDATES, slate_size=3)
+    name = logged_id(user_key(NOBODY, "logged"), "logged-1")
     reply = await client.recommend("logged", CANDIDATES, slate_size=3, decision_id="logged-1")
     store = EmbeddedStore(server.data_dir)
     redis = connect(store.url)
@@ -188,9 +192,10 @@ async def test_every_decision_is_logged(client: Client, server: Server) -> None:
         for shard in range(4):
             entries = await redis.xrange(f"qs:decisions:{shard}")
             decisions = [decision_pb2.Decision.FromString(fields[b"d"]) for _, fields in entries]
-            found += [d for d in decisions if d.response.decision_id == "logged-1"]
+            found += [d for d in decisions if d.response.decision_id == name]
     await redis.aclose()
-    assert [(d.request, slate(d.response)) for d in found] == [(asked, reply)]
+    assert [(d.request, slate(d.response)) for d in found] == [(asked, replace(reply, decision_id=name))]
+    assert [(bool(d.user), d.temperature) for d in found] == [(True, 0.5)]
     assert abs(found[0].time_ms - time.time() * 1000) < 60_000
 
 

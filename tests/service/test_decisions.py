@@ -12,8 +12,10 @@ import pytest
 
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
+from service.access.tenants import NOBODY, user_key
 from service.client import Client
 from service.client.results import Slate, slate
+from service.decisions import logged_id
 from service.store import connect
 from service.store.embedded import EmbeddedStore
 from tests.service.support import Server
@@ -40,6 +42,21 @@ async def logged(
             found = [entry for entry in map(decision_pb2.Decision.FromString, raw) if wanted(entry)]
     await redis.aclose()
     return sorted(found, key=lambda entry: entry.time_ms)
+
+
+def name(user: str, decision_id: str) -> str:
+    """How the log names a decision."""
+    return logged_id(user_key(NOBODY, user), decision_id)
+
+
+def of(*names: str) -> Callable[[decision_pb2.Decision], bool]:
+    """Which entries are of decisions with these names."""
+    return lambda entry: bool({entry.response.decision_id, entry.activated.decision_id} & {*names})
+
+
+def as_logged(reply: Slate, user: str) -> Slate:
+    """A reply as the log keeps it."""
+    return replace(reply, decision_id=name(user, reply.decision_id))
 
 
 def shown(entries: Iterable[decision_pb2.Decision]) -> list[str]:
@@ -71,11 +88,12 @@ async def test_the_log_keeps_what_the_apprentice_would_have_shown(client: Client
     await client.record([pb.Event(event_id=f"e{n}", user_id="watched", item_id=f"i{n}", reward=1.0) for n in range(6)])
     reply = await client.recommend("watched", CANDIDATES, seed=3, decision_id="watched-1", mode=pb.MODE_BASELINE)
     own = await client.recommend("watched", CANDIDATES, seed=3, decision_id="watched-2")
-    by, beside = await logged(server, lambda entry: entry.request.user_id == "watched", 2)
-    assert slate(by.response) == reply
+    names = [name("watched", f"watched-{n}") for n in (1, 2)]
+    by, beside = await logged(server, of(*names), 2)
+    assert slate(by.response) == as_logged(reply, "watched")
     assert order(reply) == CANDIDATES[:10] != order(own)
     beside_it = slate(by.apprentice)  # whose losses a kept copy rounds: it may be there by the second call, or not
-    assert beside_it == replace(own, decision_id="watched-1", adaptation=beside_it.adaptation)
+    assert beside_it == replace(own, decision_id=names[0], adaptation=beside_it.adaptation)
     assert [by.apprentice.adaptation.source, beside.HasField("apprentice")] == [pb.SOURCE_ADAPTED, False]
 
 
@@ -91,15 +109,16 @@ async def test_modes_of_a_batch_do_not_mix(client: Client) -> None:
 async def test_a_deferred_decision_is_shown_once_activated(client: Client, server: Server) -> None:
     """Of two deferred decisions only the activated one counts, however often and even if it is named ahead."""
     await client.activate("ahead", "ahead-1")
-    for name in ("ahead-1", "ahead-2"):
-        reply = await client.recommend("ahead", CANDIDATES, decision_id=name, defer_activation=True)
-        assert (reply.decision_id, len(reply.items)) == (name, 10)
+    for given in ("ahead-1", "ahead-2"):
+        reply = await client.recommend("ahead", CANDIDATES, decision_id=given, defer_activation=True)
+        assert (reply.decision_id, len(reply.items)) == (given, 10)
     await client.recommend("ahead", CANDIDATES, decision_id="ahead-3")
     await client.activate("ahead", "ahead-1")
-    entries = await logged(server, lambda entry: "ahead" in (entry.request.user_id, entry.activated.user_id), 5)
-    assert sorted(shown(entries)) == ["ahead-1", "ahead-3"]
+    names = [name("ahead", f"ahead-{n}") for n in (1, 2, 3)]
+    entries = await logged(server, of(*names), 5)
+    assert {names[0], names[2]} == {*shown(entries)}
     assert [entry.activated for entry in entries if entry.HasField("activated")] == [
-        pb.ActivateDecisionRequest(user_id="ahead", decision_id="ahead-1")
+        pb.ActivateDecisionRequest(decision_id=names[0])
     ] * 2
     assert abs(entries[0].time_ms - time.time() * 1000) < 60_000
 
@@ -140,17 +159,17 @@ async def test_a_repeated_decision_is_given_as_it_was(client: Client, server: Se
     await client.record([click("again", f"e{n}", f"i{n}") for n in range(8)])
     repeats = [await client.recommend("again", CANDIDATES[5:], slate_size=3, decision_id="again-1") for _ in range(3)]
     other = await client.recommend("again", CANDIDATES, decision_id="again-2")
-    entries = await logged(server, lambda entry: entry.request.user_id == "again", 2)
+    entries = await logged(server, of(name("again", "again-1"), name("again", "again-2")), 2)
     assert repeats == [first] * 3
     assert [first.adaptation.watermark >> 32, other.adaptation.watermark >> 32] == [0, 8]
-    assert [slate(entry.response) for entry in entries] == [first, other]
+    assert [slate(entry.response) for entry in entries] == [as_logged(first, "again"), as_logged(other, "again")]
 
 
 async def test_equal_names_in_flight_are_one_decision(client: Client, server: Server) -> None:
     """Calls that meet in one batch get one reply, though each alone would have got another; names are per user."""
     asked = [("hedged" if n % 3 else "hedged too", CANDIDATES[n:]) for n in range(24)]
     replies = await asyncio.gather(*(client.recommend(user, some, decision_id="h") for user, some in asked))
-    entries = await logged(server, lambda entry: entry.request.user_id.startswith("hedged"), 2)
+    entries = await logged(server, of(name("hedged", "h"), name("hedged too", "h")), 2)
     assert len(set(replies)) == len(entries) == 2
 
 

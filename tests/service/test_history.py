@@ -19,8 +19,8 @@ CATALOGUE = Catalogue.from_features(["a", "b", "c"], np.eye(3, dtype=np.float32)
 
 
 def stored(*records: bytes) -> bytes:
-    """A stored history with watermark 2^32 + 5."""
-    return (5).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"".join(records)
+    """A stored history with watermark 2^32 + 5 and pseudonym 9."""
+    return ((1 << 32) + 5).to_bytes(8, "little") + (9).to_bytes(8, "little") + b"".join(records)
 
 
 def accepted(*records: bytes) -> bytes:
@@ -28,7 +28,7 @@ def accepted(*records: bytes) -> bytes:
     mixed = 0
     for record in records:
         mixed ^= int.from_bytes(record[:4], "little")
-    return mixed.to_bytes(4, "little") + len(records).to_bytes(4, "little") + b"".join(records)
+    return mixed.to_bytes(4, "little") + len(records).to_bytes(4, "little") + bytes(8) + b"".join(records)
 
 
 def test_a_record_has_28_bytes() -> None:
@@ -47,6 +47,7 @@ def test_decoding_pads_at_the_end() -> None:
     assert events.time_ms.tolist() == [[0, 0], [1_760_000_000_123, 9], [7, 0]]
     assert events.length.tolist() == [0, 2, 1]
     assert decoded.watermark.tolist() == [0, (1 << 32) + 5, (1 << 32) + 5]
+    assert decoded.pseudonym.tolist() == [0, 9, 9]
 
 
 def test_events_of_one_decision_are_one_group() -> None:
@@ -101,21 +102,24 @@ def test_the_newest_events_are_told_from_late_ones() -> None:
     """Events since a watermark are new where they stand at the end; one that came late, or too many, are not."""
     records = [history.pack(str(n), n, "a", 1.0, "", 0) for n in range(4)]
     before, now = (accepted(*records[:n]) for n in (2, 4))
-    mark = int.from_bytes(before[:8], "little")
+    mark = history.watermark(before)
     assert history.newest(now, mark) == 2
     late = accepted(history.pack("late", 0, "a", 1.0, "", 0), *records[:2])
     assert history.newest(late, mark) == 0
     assert history.newest(before, mark) == 0
-    trimmed = now[:8] + now[-28:]
+    trimmed = now[: history.HEADER] + now[-28:]
     assert history.newest(trimmed, mark) == 0
 
 
 def test_a_decision_joined_from_bytes_is_the_message() -> None:
     """A decision put together from serialized parts parses to the message made of the parts."""
-    request = pb.RecommendRequest(user_id="u", candidate_ids=["a"] * 200)
+    request = pb.RecommendRequest(candidate_ids=["a"] * 200)
     response = pb.RecommendResponse(decision_id="d", seed=2**64 - 1)
-    joined = decisions.encode(1_760_000_000_123, request.SerializeToString(), response.SerializeToString())
-    expected = decision_pb2.Decision(time_ms=1_760_000_000_123, request=request, response=response)
+    parts = request.SerializeToString(), response.SerializeToString()
+    joined = decisions.encode(1_760_000_000_123, *parts, user=2**64 - 1, temperature=0.5)
+    expected = decision_pb2.Decision(
+        time_ms=1_760_000_000_123, request=request, response=response, user=2**64 - 1, temperature=0.5
+    )
     assert expected == decision_pb2.Decision.FromString(joined)
 
 

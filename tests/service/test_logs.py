@@ -98,7 +98,7 @@ async def test_a_service_tells_of_its_decisions(policy: Path, tmp_path: Path) ->
 def test_a_share_of_the_decisions_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """Which ones depends on the id alone, and they are about as many as asked for."""
     caplog.set_level(logging.INFO)
-    queries = [Query.of(pb.RecommendRequest(user_id="u"), b"", f"{n:024x}", "") for n in range(2_000)]
+    queries = [Query.of(pb.RecommendRequest(user_id="u"), f"{n:024x}", "") for n in range(2_000)]
     for _ in range(2):
         for query in queries:
             AccessLog(0.1).tell(query, b"", 0.001)

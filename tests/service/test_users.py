@@ -87,8 +87,13 @@ def test_a_memory_outlives_what_the_history_forgets(memory: Policy) -> None:
     """With room for two events the carried copy is still that of all four."""
     records = [record(n) for n in range(4)]
     full = accepted(*records)
-    copy, _ = carried(memory, accepted(*records[:2]), accepted(*records[:3])[:8] + records[1] + records[2],
-                      full[:8] + records[2] + records[3])  # fmt: skip
+    seen = accepted(*records[:3])[: history.HEADER]
+    copy, _ = carried(
+        memory,
+        accepted(*records[:2]),
+        seen + records[1] + records[2],
+        full[: history.HEADER] + records[2] + records[3],
+    )
     whole, _ = carried(memory, full)
     np.testing.assert_allclose(whole, copy, atol=1e-6)
 
