@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import replay_obd, replay_speed, replay_worlds
+from benchmarks import replay_obd, replay_runs, replay_speed, replay_worlds
 from benchmarks.report import RESULTS, Claim, write
 
 COVERAGE = "coverage of simulated logs"
@@ -35,6 +35,7 @@ def run(
     questions: dict[str, Callable[[], Answer]] = {
         "Open Bandit samples": lambda: _open_bandit(obd),
         COVERAGE: lambda: replay_worlds.coverage(seed, replay_worlds.PRECISE * logs),
+        "coverage of slates and sequences": lambda: replay_runs.coverage(seed, logs),
         "verdicts on simulated logs": lambda: replay_worlds.verdicts(seed, logs),
         "speed": lambda: replay_speed.measure(decisions),
     }
