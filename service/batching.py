@@ -26,6 +26,15 @@ QUEUED_S = 0.00015
 gRPC hands calls over one by one. A lone caller needs longer, because the reply has to travel first."""
 LATEST_RETRY_S = 5.0
 """Longest pause that a refused caller is asked for, seconds."""
+MAX_WAITING_SHARE = 0.25
+"""Share of a caller's remaining time that the queue may take, as it is predicted. Under overload refusals take turns
+between the batches, so it takes up to twice as long; the rest is for the way here and back."""
+OVERLOAD_S = 0.25
+"""Seconds for which one refusal counts as a sign of more."""
+HANDOVER_SHARE = 3.0
+"""Longest that handing over may take, in times of the last batch."""
+HANDOVER_S = 0.002
+"""While calls are being refused: if none is handed over for so long, seconds, gRPC has no more of them waiting."""
 MAX_RUNNING = 2
 """Batches under way at once: one computes while the other waits for the store. More would only slow every read down."""
 
@@ -112,6 +121,8 @@ class Batcher(Generic[Request, Reply]):
         self._alarm: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._held = 0
+        self._came = 0
+        self._refused = self._took = -math.inf
         self._ended = -math.inf
         self.load = Load()
 
@@ -128,15 +139,19 @@ class Batcher(Generic[Request, Reply]):
         """
         loop = asyncio.get_running_loop()
         now = perf_counter()
+        self._came += 1
         if self._held:
-            self._admit(cost, deadline - now)
+            self._admit(cost, deadline - now, now)
         job = Job[Request, Reply](request, loop.create_future(), cost, deadline, now)
         self._pending.append(job)
         if len(self._pending) >= self._max_users:
             self._flush()
         elif self._alarm is None:
-            wait = self._wait(now)
-            self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
+            if now - self._refused < OVERLOAD_S:
+                self._take_over(now)
+            else:
+                wait = self._wait(now)
+                self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
         self._held += 1
         self._ahead += cost
         try:
@@ -150,13 +165,15 @@ class Batcher(Generic[Request, Reply]):
         batches = max(math.ceil(self._held / self._max_users), self._ahead / self._max_cost)
         return self._pace.seconds(batches, self._ahead) / MAX_RUNNING if self._held else 0.0
 
-    def _admit(self, cost: int, left: float) -> None:
+    def _admit(self, cost: int, left: float, now: float) -> None:
         """Refuses a job before it waits, where waiting is in vain; one with nobody ahead of it is always tried.
 
         Args:
             cost: its candidates.
             left: seconds until its caller gives up.
+            now: what the clock says.
         """
+        refused, self._refused = self._refused, now
         wait = self.wait()
         retry = min(max(2 * wait, RETRY_S), LATEST_RETRY_S)
         if self._held >= self._max_waiting:
@@ -164,9 +181,10 @@ class Batcher(Generic[Request, Reply]):
         if wait > self._max_wait:
             problem = f"a request would wait {wait:.2f} s, the limit is {self._max_wait:g} s"
             raise OverloadedError(problem, retry, "wait too long")
-        if wait + self._pace.seconds(1, cost) > left:
+        if wait + self._pace.seconds(1, cost) > (MAX_WAITING_SHARE * left if wait else left):
             problem = f"the reply would take {wait:.3f} s, the caller has {max(0.0, left):.3f} s"
             raise OverloadedError(problem, retry, "deadline too near")
+        self._refused = refused
 
     def _wait(self, now: float) -> float:
         """How long the first of a batch waits for company, seconds: not at all without a sign of any."""
@@ -174,6 +192,22 @@ class Batcher(Generic[Request, Reply]):
         if not self._running and now - self._ended > QUEUED_S:
             return 0.0
         return self._window * min(1.0, max(0.0, (busy - IDLE) / (SATURATED - IDLE)))
+
+    def _take_over(self, now: float) -> None:
+        """Lets gRPC hand over all calls that it holds before the next batch is cut, in at most `HANDOVER_SHARE`.
+
+        It hands over one call in a few turns of the loop. Under overload batches would take all the turns, and calls
+        would grow old where nobody can see or refuse them, until every one is answered too late.
+        """
+        until, loop = now + max(HANDOVER_SHARE * self._took, HANDOVER_S), asyncio.get_running_loop()
+
+        def look(came: int) -> None:
+            if came == self._came or perf_counter() >= until:
+                self._flush()
+            else:
+                self._alarm = loop.call_later(HANDOVER_S, look, self._came)
+
+        self._alarm = loop.call_later(HANDOVER_S, look, self._came)
 
     def _flush(self) -> None:
         """Cuts what is waiting into batches and starts as many as may run; the rest goes when one of them is done."""
@@ -203,7 +237,10 @@ class Batcher(Generic[Request, Reply]):
         self._running.discard(task)
         self._ended = perf_counter()
         if self._pending and self._alarm is None:
-            self._flush()
+            if self._ended - self._refused < OVERLOAD_S:
+                self._take_over(self._ended)
+            else:
+                self._flush()
 
     async def _finish(self, batch: list[Job[Request, Reply]]) -> None:
         """Runs a batch; nobody is left waiting, whatever happens."""
@@ -211,7 +248,8 @@ class Batcher(Generic[Request, Reply]):
         started = perf_counter()
         try:
             await self._run(batch)
-            self._pace.finished(len(batch) * max(job.cost for job in batch), perf_counter() - started)
+            self._took = perf_counter() - started
+            self._pace.finished(len(batch) * max(job.cost for job in batch), self._took)
         except Exception as caught:
             error = caught
         for job in batch:

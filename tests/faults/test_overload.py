@@ -13,7 +13,7 @@ from service.client import Client
 from service.client.habits import PLAIN
 from service.decisions import stream
 from service.store.embedded import EmbeddedStore
-from tests.faults.overload import CHANNELS, Callers
+from tests.faults.overload import Callers
 from tests.faults.traffic import CANDIDATES
 from tests.service.support import make_policy, start_server
 
@@ -26,7 +26,7 @@ IN_FLIGHT = 64
 )
 async def test_twice_the_calls_that_can_be_answered(tmp_path: Path, seconds: float) -> None:
     """The excess is refused at the door; nobody is told of an inner error, and afterwards all is as before."""
-    settings = {"STORE_READ_TIMEOUT_S": "0.025", "MAX_STREAMS": str(IN_FLIGHT // CHANNELS)}
+    settings = {"STORE_READ_TIMEOUT_S": "0.025"}
     policy = make_policy(tmp_path / "policy", items=20_000)  # the service has to be what is short, not its callers
     server = await asyncio.to_thread(start_server, policy, tmp_path / "data", **settings)
     callers = Callers(server.target, DEADLINE_S)

@@ -143,3 +143,32 @@ async def test_at_most_two_batches_run_at_once() -> None:
     gate.set()
     assert await asyncio.gather(*calls) == ["a", "b", "c", "d"]
     assert batches == [["a"], ["b"], ["c", "d"]]
+
+
+async def test_under_overload_calls_are_taken_over_before_the_next_batch_is_cut() -> None:
+    """After a refusal, calls that gRPC hands over one by one share a batch; without one the first goes alone."""
+    batches: list[list[str]] = []
+
+    async def run(jobs: list[Job[str, str]]) -> None:
+        batches.append([job.request for job in jobs])
+        await asyncio.sleep(0.05 if jobs[0].request == "slow" else 0)
+        for job in jobs:
+            job.reply.set_result(job.request)
+
+    batcher = Batcher(run, window_s=0.0)
+    for refused in (False, True):
+        batches.clear()
+        slow = asyncio.ensure_future(batcher.submit("slow", 1))
+        await asyncio.sleep(0.001)
+        if refused:
+            with pytest.raises(OverloadedError, match="the caller has"):
+                await batcher.submit("hurried", 1, perf_counter() + 0.001)
+        await slow
+        calls = []
+        for name in "abcd":
+            calls.append(asyncio.ensure_future(batcher.submit(name, 1)))
+            for _ in range(3):  # each in a turn of its own
+                await asyncio.sleep(0)
+        await asyncio.gather(*calls)
+        assert ["slow"] == batches.pop(0)
+        assert ([["a", "b", "c", "d"]] if refused else [["a"], ["b"], ["c"], ["d"]]) == batches
