@@ -17,10 +17,19 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running service: its gRPC address "host:port", and the URL of its metrics page."""
+    """A running service: its gRPC address "host:port", the URL of its metrics page, and its process."""
 
     address: str
     metrics: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: its address "host:port", and its process."""
+
+    address: str
+    pid: int
 
 
 @contextmanager
@@ -29,22 +38,22 @@ def service(policy: Path) -> Iterator[Service]:
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "server.log"
         command = ["-m", "quickstudy", "serve", "--policy", str(policy.resolve()), "--data-dir", f"{scratch}/data"]
-        with log.open("w") as stderr, server([*command, "--port", "0", "--metrics-port", "0"], stderr) as address:
+        with log.open("w") as stderr, server([*command, "--port", "0", "--metrics-port", "0"], stderr) as started:
             page = re.search(r"metrics on (\S+)", log.read_text())
             if not page:
                 raise RuntimeError(f"the service tells no metrics page: {log.read_text()}")
-            yield Service(address, page[1])
+            yield Service(started.address, page[1], started.pid)
 
 
 @contextmanager
-def server(arguments: Sequence[str], stderr: IO[str] | None = None) -> Iterator[str]:
-    """A Python process that prints `serving on HOST:PORT` when it is ready; its address. Stopped in the end."""
+def server(arguments: Sequence[str], stderr: IO[str] | None = None) -> Iterator[Server]:
+    """A Python process that prints `serving on HOST:PORT` when it is ready. Stopped in the end."""
     command = [sys.executable, *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line.startswith("serving on "):
                 raise RuntimeError(f"{' '.join(arguments)} did not start")
-            yield line.removeprefix("serving on ").strip()
+            yield Server(line.removeprefix("serving on ").strip(), process.pid)
         finally:
             process.terminate()

@@ -26,6 +26,7 @@ from service.metrics import Metrics
 from service.store import history
 from service.store.breaker import Breaker
 from service.store.durability import Durability
+from service.store.line import Line
 from service.store.named import Name
 from service.store.recent import Recent
 
@@ -126,6 +127,7 @@ class Store:
         wait_replicas: int = 0,
     ) -> None:
         self._redis = redis
+        self._reads, self._writes = Line(redis.connection_pool), Line(redis.connection_pool)
         self._durable = Durability(wait_fsync, wait_replicas, write_timeout_s)
         self._metrics = metrics
         self._prefix = prefix
@@ -178,7 +180,7 @@ class Store:
         keys = [key for user in users for key in self.keys(user)[:width]]
         asked = self._recent.now()
         async with self._watched("read", min(self._read_timeout, within_s)):
-            values = await self._command("MGET", *keys, *map(self.named_key, named))
+            values = (await self._reads.ask((("MGET", *keys, *map(self.named_key, named)),)))[0]
         values, decided = values[: len(keys)], values[len(keys) :]
         told = values[2::width] if attributes else [None] * len(users)
         kept = Kept(values[0::width], values[1::width], told)
@@ -203,28 +205,16 @@ class Store:
         for user, header, value in copies:
             self._recent.made(user, header, value)
 
-    async def append(
-        self,
-        events: Mapping[UserKey, bytes],
-        log: EventLog | None = None,
-        newcomers: Mapping[UserKey, int] | None = None,
-    ) -> dict[UserKey, Appended]:
+    async def append(self, events: Mapping[UserKey, bytes], log: EventLog | None = None) -> dict[UserKey, Appended]:
         """Adds packed events, each user's in one atomic step; users are independent of each other.
 
         That step logs the added events too, so none is in the history and not in the log. After a failure some users
-        may have been written; appending again is harmless. Who has no history gets the pseudonym that `newcomers` tell,
-        else a new one.
+        may have been written; appending again is harmless.
         """
         calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = []
         for user, packed in events.items():
             keys: tuple[str, ...] = self.keys(user)[::2]
-            arguments: tuple[Any, ...] = (
-                self._cap,
-                self._ttl,
-                packed,
-                int(user in self._recent),
-                _pseudonym(newcomers, user),
-            )
+            arguments: tuple[Any, ...] = (self._cap, self._ttl, packed, int(user in self._recent), os.urandom(8))
             if log is not None:
                 keys = *keys, f"{self._prefix}{log.stream}"
                 arguments = *arguments, log.cap, log.start, *log.outcomes[user]
@@ -318,6 +308,8 @@ class Store:
         """Closes the connections."""
         for _, breaker in (self._reading, self._writing):
             await breaker.close()
+        self._reads.close()
+        self._writes.close()
         await self._redis.aclose()
 
     def _breaker(self, kind: str, patience_s: float, metrics: Metrics) -> Breaker:
@@ -336,27 +328,24 @@ class Store:
     ) -> list[Any]:
         """Runs scripts in one round trip; a store that lost them (a restart) is given them again, once."""
         try:
-            return await self._pipeline(calls, durable)
+            return await self._evaluate(calls, durable)
         except NoScriptError:
             for text in _SCRIPTS.values():
                 await self._redis.script_load(text)
-            return await self._pipeline(calls, durable)
+            return await self._evaluate(calls, durable)
 
-    async def _pipeline(
+    async def _evaluate(
         self, calls: Sequence[tuple[str, tuple[str, ...], tuple[Any, ...]]], durable: bool
     ) -> list[Any]:
-        if len(calls) == 1 and not (
-            durable and self._durable.command
-        ):  # a plain command costs less than a pipeline of one
-            name, keys, arguments = calls[0]
-            return [await self._command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)]
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for name, keys, arguments in calls:
-                pipeline.execute_command("EVALSHA", _SHAS[name], len(keys), *keys, *arguments)
-            if durable:
-                self._durable.ask(pipeline)
+        commands = [("EVALSHA", _SHAS[name], len(keys), *keys, *arguments) for name, keys, arguments in calls]
+        if not (durable and self._durable.command):
+            return await self._writes.ask(commands)
+        async with self._redis.pipeline(transaction=False) as pipeline:  # its wait holds up only its own connection
+            for command in commands:
+                pipeline.execute_command(*command)
+            self._durable.ask(pipeline)
             replies: list[Any] = await pipeline.execute()
-        return self._durable.check(replies) if durable else replies
+        return self._durable.check(replies)
 
     async def _command(self, *parts: Any) -> Any:
         return await self._redis.execute_command(*parts)  # type: ignore[no-untyped-call] # redis types it nowhere
@@ -406,11 +395,6 @@ def _unavailable(error: Exception, timeout_s: float) -> StoreUnavailableError:
     if isinstance(error, TimeoutError):
         return StoreUnavailableError(f"the store did not answer within {timeout_s:g} s", STORE_SLOW)
     return StoreUnavailableError(f"the store is away ({type(error).__name__})")
-
-
-def _pseudonym(newcomers: Mapping[UserKey, int] | None, user: UserKey) -> bytes:
-    known = (newcomers or {}).get(user)
-    return os.urandom(8) if known is None else known.to_bytes(8, "little")
 
 
 def connect(url: str) -> Redis:
