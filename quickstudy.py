@@ -321,6 +321,52 @@ def serve(
         run_server(from_environment(ServerSettings, policy=policy, **given))
 
 
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="Folder of Parquet files, for `quickstudy replay --log`.")],
+    redis: Annotated[
+        str | None, typer.Option(help="redis://, rediss:// or unix:// URL.", envvar="QUICKSTUDY_REDIS")
+    ] = None,
+    data_dir: Annotated[Path, typer.Option(help="Or the folder of an embedded store that is running.")] = Path(
+        "quickstudy-data"
+    ),
+    tenant: Annotated[str, typer.Option(help="Whose log; empty: that of a service without tenants.")] = "",
+    json_file: Json = None,
+) -> None:
+    """Bring the decision log from Redis into Parquet files; goes on where the last export stopped."""
+    with clear_errors():
+        from dataclasses import asdict
+
+        from redis import Redis
+
+        from replay.rewards import Rewards
+        from service.export import export as progress_of
+        from service.settings import DecisionSettings, StoreSettings, from_environment
+        from service.store import shown
+        from service.store.embedded import EmbeddedStore
+
+        settings = from_environment(DecisionSettings, prefix="QUICKSTUDY_DECISIONS_")
+        prefix = from_environment(StoreSettings, prefix="QUICKSTUDY_STORE_").prefix
+        url = redis or EmbeddedStore(data_dir).url
+        try:
+            client = Redis.from_url(url)
+        except ValueError as error:
+            raise InputError(f"redis must be a redis://, rediss:// or unix:// URL, got {shown(url)!r}") from error
+        rewards = Rewards(settings.reward_window_s, settings.default_reward)
+        with client:
+            for done in progress_of(client, out, prefix=prefix, tenant=tenant, shards=settings.shards, rewards=rewards):
+                typer.echo(
+                    f"{done.decisions:,} decisions, {done.events:,} events, {done.left:,} entries left", err=True
+                )
+        typer.echo(f"{done.decisions:,} decisions, {done.events:,} events, {done.activations:,} activations -> {out}")
+        if done.lost:
+            typer.echo(
+                f"{done.lost:,} entries had left the log before: export more often, or raise QUICKSTUDY_DECISIONS_CAP",
+                err=True,
+            )
+        keep(json_file, asdict(done))
+
+
 @token_commands.command("create")
 def create_token(
     file: Annotated[Path, typer.Argument(help="File that its hash is added to: --tokens of `quickstudy serve`.")],

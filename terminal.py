@@ -110,7 +110,13 @@ def clear_errors() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         extra = {"torch": "train", "pandas": "train", "gymnasium": "simulate", "matplotlib": "simulate"}
-        extra |= {"implicit": "bench", "scipy": "bench", "tensorboard": "tensorboard", "optuna": "tune"}
+        extra |= {
+            "implicit": "bench",
+            "scipy": "bench",
+            "tensorboard": "tensorboard",
+            "optuna": "tune",
+            "pyarrow": "export",
+        }
         if error.name == "benchmarks":
             typer.echo("quickstudy: this command runs from a checkout of the repository only", err=True)
         elif error.name in extra:

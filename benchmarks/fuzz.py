@@ -43,6 +43,7 @@ def run(
         try:
             rows, ended = asyncio.run(_attack(server, calls, connections, random.Random(seed), tell))
             alive = server.process.poll() is None
+            reopened = server.metrics()["quickstudy_port_restarts_total"]
         finally:
             code = server.stop() if server.process.poll() is None else server.process.returncode
     memory = {name: [row["resident_mb"] for row in rows if row["attack"] == name] for name in ("calls", "connections")}
@@ -60,7 +61,15 @@ def run(
         Claim("open files, most over first look", max(files) - files[0], "<", 200.0),
         Claim("slowest good call amid it, s", max(answers), "<", 1.0),
     ]
-    return write(out, command="quickstudy bench fuzz", rows=rows, claims=claims, seed=seed, ended=dict(ended))
+    return write(
+        out,
+        command="quickstudy bench fuzz",
+        rows=rows,
+        claims=claims,
+        seed=seed,
+        ended=dict(ended),
+        port_restarts=reopened,
+    )
 
 
 async def _attack(

@@ -123,6 +123,14 @@ def batches(folder: Path, table: str, columns: Sequence[str] | None = None) -> I
                 yield from file.read_row_group(group, columns=columns).combine_chunks().to_batches()
 
 
+def column(path: Path, table: str, name: str) -> list[Any]:
+    """One column of one file, checked as in `batches`."""
+    with _opened(path) as file:
+        check(file.schema_arrow, table, path)
+        values: list[Any] = file.read([name])[name].to_pylist()
+        return values
+
+
 def rows(folder: Path, table: str) -> int:
     """How many rows the files of a table have, repeats included."""
     total = 0

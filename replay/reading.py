@@ -17,7 +17,8 @@ from meta.errors import InputError
 from meta.types import BoolArray, IntArray
 from replay import log
 from replay.bad_rows import BadRows
-from replay.decisions import REWARD_WINDOW_MS, Decisions, Log, Recorded, joined
+from replay.decisions import Decisions, Log, Recorded, joined
+from replay.rewards import Rewards
 
 PART = 1_000_000
 """Decisions, about, that are in memory at once."""
@@ -48,18 +49,23 @@ def parts(folder: Path) -> int:
     return max(1, -(-log.rows(folder, "decisions") // PART))
 
 
-def read(folder: Path, part: int = 0, of: int = 1, *, window_ms: int = REWARD_WINDOW_MS, default: float = 0.0) -> Log:
+def read(
+    folder: Path, part: int = 0, of: int = 1, *, window_ms: int | None = None, default: float | None = None
+) -> Log:
     """Read the decisions and events of a part of the users, each once, with rewards joined.
 
     Args:
         folder: of the log.
         part: which of the parts, 0..of-1.
         of: number of parts.
-        window_ms, default: as in `joined`.
+        window_ms, default: as in `joined`; None: as the folder's `Rewards` say.
 
     Raises:
         LogError: a file does not fit the schema.
     """
+    kept = Rewards.of(folder)
+    window_ms = round(1_000 * kept.window_s) if window_ms is None else window_ms
+    default = kept.default if default is None else default
     reader = _Reader(part, of)
     decided = list(reader.decided(log.batches(folder, "decisions", _COLUMNS)))
     happened = list(reader.happened(log.batches(folder, "events")))

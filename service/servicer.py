@@ -135,7 +135,9 @@ class Servicer:
         if packed:
             joined = {user: b"".join(records) for user, records in packed.items()}
             with self._stage("append"):
-                appended = await self._store.append(joined, self._event_log(tenant, now_ms, outcomes))
+                appended = await self._store.append(
+                    joined, self._event_log(tenant, now_ms, outcomes), self._writer.newcomers(packed)
+                )
         for user, done in appended.items():
             self._popularity.add(tenant, history.likes(packed[user], done.results), now_ms)
         results = {user: iter(done.results) for user, done in appended.items()}

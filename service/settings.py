@@ -98,7 +98,7 @@ class DecisionSettings:
     """Decisions and copies waiting in memory while the store is away; more are counted as lost."""
     linger_s: float = 0.005
     """Seconds that a write waits for company."""
-    reward_window_s: float = 86_400.0
+    reward_window_s: float = 7 * 86_400.0
     """Seconds after a decision in which an event counts as its reward, unless replay is told otherwise."""
     default_reward: float = 0.0
     """Reward of a shown item without an event in that time, unless replay is told otherwise."""

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from service.access.tenants import UserKey
 from service.decisions import Logged, new_pseudonym, stream
@@ -84,6 +84,10 @@ class Writer:
         else:
             self._overflow(1, "newcomer")
         return number
+
+    def newcomers(self, users: Iterable[UserKey]) -> dict[UserKey, int]:
+        """The pseudonyms of those of these users whose own are not written yet."""
+        return {user: self._newcomers[user] for user in users if user in self._newcomers}
 
     def forget(self, user: UserKey) -> None:
         """Gives up what waits of a user but their decisions, which name nobody."""

@@ -205,16 +205,28 @@ class Store:
         for user, header, value in copies:
             self._recent.made(user, header, value)
 
-    async def append(self, events: Mapping[UserKey, bytes], log: EventLog | None = None) -> dict[UserKey, Appended]:
+    async def append(
+        self,
+        events: Mapping[UserKey, bytes],
+        log: EventLog | None = None,
+        newcomers: Mapping[UserKey, int] | None = None,
+    ) -> dict[UserKey, Appended]:
         """Adds packed events, each user's in one atomic step; users are independent of each other.
 
         That step logs the added events too, so none is in the history and not in the log. After a failure some users
-        may have been written; appending again is harmless.
+        may have been written; appending again is harmless. Who has no history gets the pseudonym that `newcomers` tell,
+        else a new one.
         """
         calls: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = []
         for user, packed in events.items():
             keys: tuple[str, ...] = self.keys(user)[::2]
-            arguments: tuple[Any, ...] = (self._cap, self._ttl, packed, int(user in self._recent), os.urandom(8))
+            arguments: tuple[Any, ...] = (
+                self._cap,
+                self._ttl,
+                packed,
+                int(user in self._recent),
+                _pseudonym(newcomers, user),
+            )
             if log is not None:
                 keys = *keys, f"{self._prefix}{log.stream}"
                 arguments = *arguments, log.cap, log.start, *log.outcomes[user]
@@ -395,6 +407,11 @@ def _unavailable(error: Exception, timeout_s: float) -> StoreUnavailableError:
     if isinstance(error, TimeoutError):
         return StoreUnavailableError(f"the store did not answer within {timeout_s:g} s", STORE_SLOW)
     return StoreUnavailableError(f"the store is away ({type(error).__name__})")
+
+
+def _pseudonym(newcomers: Mapping[UserKey, int] | None, user: UserKey) -> bytes:
+    known = (newcomers or {}).get(user)
+    return os.urandom(8) if known is None else known.to_bytes(8, "little")
 
 
 def connect(url: str) -> Redis:

@@ -74,11 +74,11 @@ def open_files(pid: int) -> int:
 
 
 async def answers(target: str) -> float:
-    """Seconds that a good call takes now. Raises AioRpcError where it fails."""
+    """Seconds that a good call takes now, its connection included. Raises AioRpcError where it fails."""
     started = perf_counter()
-    async with grpc.aio.insecure_channel(target) as channel:
+    async with grpc.aio.insecure_channel(target, options=[("grpc.initial_reconnect_backoff_ms", 50)]) as channel:
         method = next(method for method in methods() if method.name == "Recommend")
-        await channel.unary_unary(path(method), None, None)(b"\x0a\x01u", timeout=5.0)
+        await channel.unary_unary(path(method), None, None)(b"\x0a\x01u", timeout=5.0, wait_for_ready=True)
     return perf_counter() - started
 
 

@@ -120,7 +120,7 @@ async def test_whatever_is_kept_of_a_user_ends(client: Client, redis: Redis) -> 
     lives = {key: await redis.ttl(key) for key in await redis.keys("*") if b"{" in key}
     assert {b"{mortal}:" + kind for kind in KEPT} | {b"{newborn}:h"} <= lives.keys()
     assert [key for key, seconds in lives.items() if not 0 < seconds <= 90 * 86_400] == []
-    assert lives[b"{newborn}:h"] <= 86_400
+    assert lives[b"{newborn}:h"] <= 7 * 86_400
 
 
 async def test_the_log_holds_each_added_event_once(client: Client, redis: Redis) -> None:
