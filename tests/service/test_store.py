@@ -12,9 +12,9 @@ import pytest
 from service.access.tenants import UserKey
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
-from service.store import Store, connect, shown
+from service.store import EventLog, Store, connect, shown
 from service.store.embedded import EmbeddedStore
-from tests.contracts import CAP, StoreContract
+from tests.contracts import CAP, StoreContract, record
 
 _PREFIXES = (f"t{n}:" for n in itertools.count())
 
@@ -85,6 +85,21 @@ async def test_attributes_live_as_long_as_the_history(embedded_url: str) -> None
         await other.expire(key, 5)
         await store.append({"u": bytes(28)})
         assert await other.ttl(key) > 86_400
+        await other.aclose()
+
+
+async def test_streams_of_the_log_are_bounded(embedded_url: str) -> None:
+    """Of decisions and of events about as many entries stay as were asked for, the newest."""
+    async for store in _open(embedded_url):
+        prefix, other = store.keys(UserKey(""))[0].removesuffix(":h"), connect(embedded_url)
+        user = UserKey("u")
+        for n in range(600):
+            await store.append({user: record(f"e{n}", n)}, EventLog("events", 50, b"%d" % n, {user: [b""]}))
+        await store.save([], {"decisions": [b"%d" % n for n in range(600)]}, 50)
+        for stream, field in (("events", b"e"), ("decisions", b"d")):
+            entries = await other.xrange(f"{prefix}{stream}")
+            assert 50 <= len(entries) <= 200
+            assert entries[-1][1][field].startswith(b"599")
         await other.aclose()
 
 
