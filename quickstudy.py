@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).parent))  # benchmarks are not packaged: in a
 import typer  # noqa: E402 - after the threads are pinned
 
 from meta.errors import InputError  # noqa: E402 - likewise
+from replaying import replay  # noqa: E402 - likewise
 from terminal import (  # noqa: E402 - likewise
     Adapter,
     Arguments,
@@ -365,6 +366,9 @@ def export(
                 err=True,
             )
         keep(json_file, asdict(done))
+
+
+app.command("replay")(replay)
 
 
 @token_commands.command("create")
