@@ -153,7 +153,7 @@ def curve(rows: Sequence[Row]) -> str:
 
     def y(value: float) -> float:
         bounded = min(max(value, low), high)
-        return ABOVE + (HEIGHT - ABOVE - BELOW) * (1 - (bounded - low) / span)
+        return float(ABOVE + (HEIGHT - ABOVE - BELOW) * (1 - (bounded - low) / span))
 
     parts = [_frame(low, high, y)]
     for k, colour, shift in (("logging", LOGGING, 5), ("policy", POLICY, -5)):
@@ -184,7 +184,7 @@ def bars(histogram: Row) -> str:
     step = (WIDTH - LEFT - 10) / len(count)
 
     def y(value: float) -> float:
-        return ABOVE + (HEIGHT - ABOVE - BELOW) * (1 - value / most)
+        return float(ABOVE + (HEIGHT - ABOVE - BELOW) * (1 - value / most))
 
     parts = [_frame(0, most, y)]
     for i, n in enumerate(count):
