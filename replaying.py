@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from replay.decisions import Log
     from replay.judging import Contender
 
-HOUR_MS = 3_600_000
-
 
 def replay(
     policy: Annotated[list[Path], typer.Option(help="Policy folder; the first is the one that is asked about.")],
@@ -30,8 +28,12 @@ def replay(
     temperature: Annotated[
         float | None, typer.Option(help="Of the policies' draws, units of scores; none: each policy's own.", min=0)
     ] = None,
-    reward_window: Annotated[float, typer.Option(help="Hours after a decision in which rewards count.", min=0)] = 168.0,
-    default_reward: Annotated[float, typer.Option(help="Reward of a position that no event names.")] = 0.0,
+    reward_window: Annotated[
+        float | None, typer.Option(help="Hours after a decision in which rewards count; none: as the log says.", min=0)
+    ] = None,
+    default_reward: Annotated[
+        float | None, typer.Option(help="Reward of a position that no event names; none: as the log says.")
+    ] = None,
     history: Annotated[int, typer.Option(help="Newest events of a user that the service keeps.", min=1, max=128)] = 64,
     frozen: Annotated[bool, typer.Option(help="Also the first policy without anybody's history.")] = True,
     not_worse: Annotated[bool, typer.Option("--not-worse", help="Pass where it is not WORSE.")] = False,
@@ -53,7 +55,7 @@ def replay(
         if frozen:
             first = contenders[0]
             contenders.append(judging.Contender(f"{first.name}, nobody's history", first.policy, False, temperature))
-        parts = read(log, columns or [], round(reward_window * HOUR_MS), default_reward, contenders)
+        parts = read(log, columns or [], reward_window, default_reward, contenders)
         places, about = shown(parts, contenders, history)
         if not places:
             raise InputError(
@@ -75,17 +77,20 @@ def replay(
 
 
 def read(
-    path: Path, columns: list[str], window_ms: int, default: float, contenders: list[Contender]
+    path: Path, columns: list[str], window_h: float | None, default: float | None, contenders: list[Contender]
 ) -> tuple[int, Iterator[Log]]:
     """How many decisions there are, about, and the parts of the log."""
     from replay import foreign, log, reading
+    from replay.rewards import Rewards
 
     if columns or path.is_file():
         found = foreign.read(path, foreign.mapped(columns), known=contenders[0].policy.catalogue.ids)
     elif foreign.is_open_bandit(path):
         found = foreign.read_open_bandit(path)
     else:
-        of = reading.parts(path)
+        of, rule = reading.parts(path), Rewards.of(path)
+        window_ms = round(1_000 * (rule.window_s if window_h is None else 3_600 * window_h))
+        default = rule.default if default is None else default
         each = (reading.read(path, part, of, window_ms=window_ms, default=default) for part in range(of))
         return log.rows(path, "decisions"), each
     return len(found.decisions), iter([found])

@@ -90,9 +90,8 @@ def foretold(
             found.append(_replayed(policy, met, Path(scratch) / f"log-{run}", cool, seed + run))
             if run % 10 == 9:
                 tell(f"{run + 1} of {runs} logs")
-    there = float(np.mean(truths))
     rows = []
-    for name, truth in (("in the logged places", there), ("deciding all along", own)):
+    for name, truth in (("in the logged places", float(np.mean(truths))), ("deciding all along", own)):
         for who in ("adapting", "frozen"):
             each = [estimates[who, name] for estimates in found]
             rows.append(
@@ -104,14 +103,12 @@ def foretold(
                 }
             )  # fmt: skip
     covered: dict[tuple[Any, Any], Any] = {(row["truth is"], row["replayed"]): row["covered"] for row in rows}
-    claims = []
-    for name in ("in the logged places", "deciding all along"):
-        claims.append(
-            Claim(f"replay of the adapting policy covers its value, {name}", covered[name, "adapting"], ">=", 0.92)
-        )
-        claims.append(
-            Claim(f"replay of the frozen policy covers that value, {name}", covered[name, "frozen"], "<=", 0.5)
-        )
+    there, along = "in the logged places", "deciding all along"
+    claims = [
+        Claim(f"replay of the adapting policy covers its value, {there}", covered[there, "adapting"], ">=", 0.92),
+        Claim(f"replay of the adapting policy covers its value, {along}", covered[along, "adapting"], ">=", 0.92),
+        Claim(f"replay of the frozen policy covers that value, {there}", covered[there, "frozen"], "<=", 0.5),
+    ]  # a run's first steps know few events, so there the frozen policy is hardly another one: no claim
     return rows, claims
 
 
