@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Simulators of other people. They ask for gym, tensorflow and more, and need what the extra `simulators` lists.
 FOREIGN := recsim-no-tf==0.2.3 recogym==0.1.3.0
 
-.PHONY: setup demo test soak check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train \
+.PHONY: setup demo test soak check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train \
 	bench-metastep bench-adapt bench-simulators bench-replay peers-env obp-env protos lock clean
 
 setup: $(READY)
@@ -41,7 +41,7 @@ check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-train bench-metastep bench-adapt bench-simulators bench-replay  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train bench-metastep bench-adapt bench-simulators bench-replay  ## all benchmarks; each writes benchmarks/results/NAME.json
 	$(BIN)/quickstudy bench report
 
 bench-demo: $(READY)
@@ -80,6 +80,9 @@ bench-control bench-metastep bench-adapt bench-simulators: bench-%: $(READY)
 
 bench-train: $(READY)
 	$(BIN)/quickstudy bench train --movielens $(MOVIELENS)
+
+bench-workers: $(READY) runs/films
+	$(BIN)/quickstudy bench workers --policy runs/films
 
 bench-serve: $(READY) runs/films
 	$(BIN)/quickstudy bench serve --policy runs/films

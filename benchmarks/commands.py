@@ -49,6 +49,19 @@ def bench_serve(policy: Policy) -> None:
         show_claims(measure.run(policy, RESULTS / "serve.json"))
 
 
+@bench.command("workers")
+def bench_workers(policy: Policy, out: Annotated[Path | None, typer.Option(help="JSON file.")] = None) -> None:
+    """Two workers beside one: throughput and CPU a call, and what is noticed of one that is killed."""
+    with clear_errors():
+        from benchmarks import workers as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(policy, out or RESULTS / "workers.json")
+        for each in result["missing"]:
+            typer.echo(f"missing: {each['what']}: {each['why']}")
+        show_result(result)
+
+
 @bench.command("coldstart")
 def bench_coldstart(
     interactions: Interactions = None,

@@ -33,11 +33,12 @@ class Server:
 
 
 @contextmanager
-def service(policy: Path) -> Iterator[Service]:
+def service(policy: Path, *options: str) -> Iterator[Service]:
     """The real server with an embedded store in a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "server.log"
         command = ["-m", "quickstudy", "serve", "--policy", str(policy.resolve()), "--data-dir", f"{scratch}/data"]
+        command += options
         with log.open("w") as stderr, server([*command, "--port", "0", "--metrics-port", "0"], stderr) as started:
             page = re.search(r"metrics on (\S+)", log.read_text())
             if not page:

@@ -37,6 +37,7 @@ class Habits:
         """Arguments of a channel: a retry policy as gRFC A6 has it, or none at all.
 
         After many failures gRPC itself stops repeating (`retryThrottling`: a token each, a tenth back for a success).
+        All clients of a process share the tokens; half of them have to do for all calls to a worker that dies.
         """
         if self.attempts < 2:
             return [("grpc.enable_retries", 0)]
@@ -50,7 +51,7 @@ class Habits:
         }
         config = {
             "methodConfig": [{"name": [{"service": SERVICE}], "retryPolicy": policy}],
-            "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+            "retryThrottling": {"maxTokens": 1_000, "tokenRatio": 0.1},
         }
         return [("grpc.service_config", json.dumps(config))]
 

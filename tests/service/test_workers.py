@@ -15,7 +15,7 @@ import pytest
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import supervisor
-from service.client import Client
+from service.client import CallError, Client
 from service.errors import StartupError
 from service.ports import check_free, held
 from service.store.embedded import EmbeddedStore
@@ -125,6 +125,27 @@ async def test_a_killed_worker_is_replaced_and_stays_counted(policy: Path, tmp_p
         assert len((await client.recommend("u", CANDIDATES)).items) == 10
     assert server.stop() == 0
     assert not (tmp_path / "data" / "store.pid").exists()
+
+
+async def test_a_killed_store_is_started_again(policy: Path, tmp_path: Path) -> None:
+    """The parent keeps the store of all its workers: an event that was acknowledged is there again."""
+    server = start_server(policy, tmp_path / "data", WORKERS="2", STORE_FSYNC="always")
+    file = tmp_path / "data" / "store.pid"
+    async with Client(server.target, 20.0) as client:
+        await client.record([pb.Event(event_id="e", user_id="u", item_id="i1", reward=1.0)])
+        before = file.read_text()
+        os.kill(int(before), signal.SIGKILL)
+        await until(lambda: file.exists() and file.read_text() not in ("", before))
+        async with asyncio.timeout(20):
+            while True:  # breakers may be open until their next probe
+                try:
+                    kept = await client.get_user("u")
+                except CallError:
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+        assert len(kept.events) == 1
+    assert server.stop() == 0
 
 
 def supervised(tmp_path: Path, script: str, drain_s: float = 10.0) -> Supervisor:
