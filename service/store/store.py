@@ -8,16 +8,12 @@ import math
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from service.access.tenants import UserKey
@@ -26,6 +22,7 @@ from service.metrics import Metrics
 from service.store import history
 from service.store.breaker import Breaker
 from service.store.durability import Durability
+from service.store.kept import Appended, EventLog, FreshCopy, Kept
 from service.store.line import Line
 from service.store.named import Name
 from service.store.recent import Recent
@@ -41,56 +38,8 @@ NAMED, NAMED_BYTES = 16, 65_536
 """Most decisions that are kept of a user under their names, and most bytes of them; the oldest leave."""
 PIECE = 1_000
 """Counts read at a time."""
-CONNECTIONS = 16
-"""Most connections to the store; one event loop fills no more, and further calls wait for a free one."""
 GRACE_S = 0.005
 """Seconds that a late answer still gets once its time is over: it may have come while the loop computed a batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What one user's append did: a digit an event (1 added, 2 duplicate, 3 too old), and the history after it."""
-
-    results: str
-    length: int
-    watermark: int
-
-
-class Kept(NamedTuple):
-    """What is kept of users, in their order, None where there is nothing: histories, copies and attributes."""
-
-    histories: list[bytes | None]
-    copies: list[bytes | None]
-    attributes: list[bytes | None]
-
-    @classmethod
-    def nothing(cls, users: int) -> Kept:
-        """Of users of whom nothing is kept."""
-        return cls([None] * users, [None] * users, [None] * users)
-
-
-class FreshCopy(NamedTuple):
-    """A copy to be kept: whose, made from which state of the history (its header), and the stored bytes."""
-
-    user: UserKey
-    header: bytes
-    value: bytes
-
-
-class EventLog(NamedTuple):
-    """How the events of one call are logged.
-
-    Args:
-        stream: key of the stream.
-        cap: entries that it keeps, about.
-        start: of each entry, a serialized Recorded that lacks user and outcomes.
-        outcomes: a serialized Recorded of one outcome alone for each packed event of each user.
-    """
-
-    stream: str
-    cap: int
-    start: bytes
-    outcomes: Mapping[UserKey, Sequence[bytes]]
 
 
 class Store:
@@ -412,24 +361,3 @@ def _unavailable(error: Exception, timeout_s: float) -> StoreUnavailableError:
 def _pseudonym(newcomers: Mapping[UserKey, int] | None, user: UserKey) -> bytes:
     known = (newcomers or {}).get(user)
     return os.urandom(8) if known is None else known.to_bytes(8, "little")
-
-
-def connect(url: str) -> Redis:
-    """A client for a redis://, rediss:// or unix:// URL; nothing is opened yet.
-
-    A broken connection is renewed once within a call, so that a restarted store costs no error. A call waits for a free
-    connection as long as its own timeout allows.
-
-    Raises:
-        ValueError: the URL is of another kind.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), socket_connect_timeout=2.0
-    )
-    return Redis.from_pool(pool)
-
-
-def shown(url: str) -> str:
-    """The URL without user name, password and options, which may hold one, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
