@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import replay_obd, replay_runs, replay_speed, replay_worlds
+from benchmarks import replay_adaptive, replay_obd, replay_runs, replay_speed, replay_worlds
 from benchmarks.report import RESULTS, Claim, write
 
 COVERAGE = "coverage of simulated logs"
@@ -38,6 +38,8 @@ def run(
         "coverage of slates and sequences": lambda: replay_runs.coverage(seed, logs),
         "verdicts on simulated logs": lambda: replay_worlds.verdicts(seed, logs),
         "speed": lambda: replay_speed.measure(decisions),
+        "replay of an adapting policy": lambda: replay_adaptive.foretold(runs=max(2, logs // 2), tell=tell),
+        "cost of replaying with adaptation": lambda: replay_adaptive.cost(decisions),
     }
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []
