@@ -188,6 +188,9 @@ class Policy:
             excluded: int [B, X], rows never to be shown, -1 where padded.
             context: who asks, in which context, and when; None: nothing is known.
             popularity: float [N], from `popularity` lately; None: as the log knew it at the time of the request.
+
+        Raises:
+            ArithmeticError: rewards are so large that a history cannot be summed up.
         """
         if candidates is None:
             return self._rank_all(
@@ -270,6 +273,8 @@ class Policy:
         belief = q_network.look(
             self._params, self.spec, self.items.table, events, inside, age, copy[:, None, :], context
         )
+        if not np.isfinite(belief.taste_q).all():
+            raise ArithmeticError("what is believed of a user is not finite; rewards are out of all range")
         return Asked(belief, events, context, inside[:, 0], popularity)
 
     def _look(

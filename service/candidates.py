@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meta.catalogue import Catalogue
+from meta.assortment import Assortment
 from meta.ranking import drop_repeats
 from meta.types import IntArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
 
 
-def resolve(requests: Sequence[pb.RecommendRequest], catalogue: Catalogue) -> tuple[IntArray, dict[int, list[str]]]:
+def resolve(requests: Sequence[pb.RecommendRequest], items: Assortment) -> tuple[IntArray, dict[int, list[str]]]:
     """Looks up the candidates of a batch that gives some.
 
     Returns:
@@ -25,23 +25,23 @@ def resolve(requests: Sequence[pb.RecommendRequest], catalogue: Catalogue) -> tu
         flat.extend(request.candidate_ids)
         count[i] = len(flat)
     count[1:] -= count[:-1].copy()
-    rows = _table(catalogue.rows(flat), count)
+    rows = _table(items.rows(flat), count)
     unknown = _unknown(flat, rows, count) if (rows < 0).any() else {}
     drop_repeats(rows)
     for i, request in enumerate(requests):
         if request.excluded_ids:
-            rows[i, np.isin(rows[i], catalogue.rows(request.excluded_ids))] = -1
+            rows[i, np.isin(rows[i], items.rows(request.excluded_ids))] = -1
     return rows, unknown
 
 
-def hidden(requests: Sequence[pb.RecommendRequest], seen: IntArray, catalogue: Catalogue) -> IntArray:
+def hidden(requests: Sequence[pb.RecommendRequest], seen: IntArray, items: Assortment) -> IntArray:
     """Rows that a ranking of the whole catalogue must not show, int [B, X], -1 where padded.
 
     Args:
         seen: int [B, T], rows of the users' histories, -1 where padded.
     """
     counted = np.where(np.array([request.include_seen for request in requests])[:, None], -1, seen)
-    asked = [catalogue.rows(request.excluded_ids) for request in requests]
+    asked = [items.rows(request.excluded_ids) for request in requests]
     width = max(map(len, asked))
     if not width:
         return counted

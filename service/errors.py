@@ -99,5 +99,11 @@ class ExpiredError(ServiceError):
     """The caller's deadline passed before the request was computed."""
 
 
+class DrainingError(ServiceError):
+    """The server stops: what it has taken in is answered, nothing more is taken in."""
+
+    retry_s = RETRY_S
+
+
 class StartupError(InputError):
     """The server cannot start; the text is one line that says why and what to do."""

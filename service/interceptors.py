@@ -22,6 +22,7 @@ from google.rpc import (  # type: ignore[import-untyped] # googleapis-common-pro
 from service.access.gate import Context, Gate
 from service.access.tenants import NOBODY
 from service.errors import (
+    DrainingError,
     ExpiredError,
     ForbiddenError,
     InvalidFieldError,
@@ -50,6 +51,7 @@ _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     LimitedError: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
     UnauthenticatedError: (grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED, "NOT_AUTHENTICATED"),
     ForbiddenError: (grpc.StatusCode.PERMISSION_DENIED, code_pb2.PERMISSION_DENIED, "NOT_PERMITTED"),
+    DrainingError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "DRAINING"),
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
 }
 
@@ -72,7 +74,7 @@ def method_handler(
         started = perf_counter()
         try:
             tenant = NOBODY if gate is None else gate.admit(name, context)
-            return await handler(_parsed(raw, parse, name), context, tenant)
+            return await handler(parsed(raw, parse, name), context, tenant)
         except ServiceError as error:
             metrics.errors.labels(name, _CODES[type(error)][0].name).inc()
             if error.shed:
@@ -96,7 +98,8 @@ async def refuse(context: Context, error: ServiceError) -> NoReturn:
     await context.abort(code, status.message)
 
 
-def _parsed(raw: bytes, parse: Callable[[bytes], Any], name: str) -> Any:
+def parsed(raw: bytes, parse: Callable[[bytes], Any], name: str) -> Any:
+    """The message of the bytes that a call came with. Raises MalformedError."""
     try:
         return parse(raw)
     except message.DecodeError as error:
@@ -120,6 +123,12 @@ def to_status(error: ServiceError) -> tuple[status_pb2.Status, grpc.StatusCode]:
         packed.Pack(detail)
         status.details.append(packed)
     return status, code
+
+
+def code_name(error: ServiceError) -> str:
+    """The name of the status code of a domain error."""
+    name: str = _CODES[type(error)][0].name
+    return name
 
 
 def deadline(context: Context, now: float) -> float:

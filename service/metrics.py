@@ -64,6 +64,9 @@ class Metrics:
         )
         self.served = counter("served_total", "Slates by source and reason.", "source", "reason")
         self.repeated = counter("repeated_total", "Slates given again, as their decision_id was known.")
+        self.items = gauge("items", "Items that may be ranked.", "livemax")
+        self.items_age = gauge("items_age_seconds", "Since changes of items were read; infinite: never.", "livemax")
+        self.items_changed = counter("items_changed_total", "Changes of items that this process has followed.")
         self.unknown_items = counter("unknown_items_total", "Items that the catalogue does not know.", "call")
         self.unknown_names = counter(
             "unknown_names_total", "Names of attributes or contexts that the policy does not know.", "call"

@@ -105,7 +105,7 @@ class Ranker:
         self._metrics = metrics
         self._traces = traces
         self._adapter = policy.manifest.spec.adapter
-        self._encoder = ItemEncoder(policy.catalogue.ids)
+        self._encoder = ItemEncoder(policy)
         self._temperature = np.full(len(pb.Mode.values()), policy.manifest.temperature, np.float32)
         self._temperature[pb.MODE_GREEDY] = 0.0
         self._temperature[pb.MODE_EXPLORE] = policy.manifest.temperature or 1.0
@@ -227,8 +227,8 @@ class Ranker:
         requests = [query.request for query in queries]
         everybody = len(part) == users.state.events.users
         events = users.state.events if everybody else users.state.events.map(lambda x: x[part])
-        catalogue = self._policy.catalogue
-        rows, unknown = candidates.resolve(requests, catalogue) if candidates_given else (None, {})
+        items = self._policy.items
+        rows, unknown = candidates.resolve(requests, items) if candidates_given else (None, {})
         ranking = self._policy.rank(
             users.adapted.copy if everybody else users.adapted.copy[part],
             events,
@@ -236,7 +236,7 @@ class Ranker:
             slate_size=np.array([query.slate_size for query in queries]),
             temperature=self._temperature[[request.mode for request in requests]],
             seed=np.array([query.seed for query in queries], np.uint64),
-            excluded=None if rows is not None else candidates.hidden(requests, events.item, catalogue),
+            excluded=None if rows is not None else candidates.hidden(requests, events.item, items),
             context=users.context if everybody else users.context.map(lambda x: x[part]),
             popularity=self._popularity.term(tenant),
         )

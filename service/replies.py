@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from meta.policy import Policy
 from meta.types import Ranking
 from service.wire import varint
 
@@ -18,15 +17,15 @@ _ID_TAG, _ITEMS_TAG = b"\x0a", b"\x12"  # RankedItem.item_id; RecommendResponse.
 
 
 class ItemEncoder:
-    """Serializes `RecommendResponse.items` for the items of one catalogue.
+    """Serializes `RecommendResponse.items` for the items of one policy.
 
     Args:
-        ids: N item ids.
+        policy: whose items; a row belongs to one item for good.
     """
 
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._ids = ids
-        self._heads: list[bytes | None] = [None] * len(ids)
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._heads: list[bytes | None] = []
 
     def encode(self, ranking: Ranking) -> list[bytes]:
         """The items of a batch of slates [B, K]: bytes to append to the rest of each serialized response."""
@@ -37,6 +36,7 @@ class ItemEncoder:
         width = _NUMBERS.itemsize
         cuts = [slice(k * width, (k + 1) * width) for k in range(ranking.row.shape[1])]
         heads, fill = self._heads, self._head
+        heads.extend([None] * (len(self._policy.items) - len(heads)))
         out = []
         for rows, values in zip(ranking.row.tolist(), numbers, strict=True):
             tail = values.tobytes()
@@ -47,7 +47,7 @@ class ItemEncoder:
 
     def _head(self, row: int) -> bytes:
         """All of an item but its numbers, kept for the next time."""
-        name = self._ids[row].encode()
+        name = self._policy.items.id_of(row).encode()
         field = _ID_TAG + varint(len(name)) + name
         head = _ITEMS_TAG + varint(len(field) + _NUMBERS.itemsize) + field
         self._heads[row] = head

@@ -33,9 +33,12 @@ from service.ports import check_free, expose
 from service.ranker import Query, Ranker
 from service.servicer import SERVICE, Servicer
 from service.settings import MAX_HISTORY, AccessSettings, ServerSettings, StoreSettings
+from service.stock import Stock
 from service.store import Store, connect, history, shown
 from service.store.embedded import EmbeddedStore
+from service.store.item_store import ItemStore
 from service.store.keeper import Keeper
+from service.streams import Streams
 from service.writer import Writer
 
 if TYPE_CHECKING:
@@ -125,6 +128,12 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         traces = _traces(settings)
         if traces is not None:
             stack.push_async_callback(asyncio.to_thread, traces.close)
+        stock = Stock(policy, ItemStore(store), metrics, refresh_s=settings.items_refresh_s)
+        try:
+            await stock.start()
+        except StoreUnavailableError as error:
+            raise StartupError(f"the changes of items could not be read: {error}") from error
+        stack.push_async_callback(stock.close)
         ranker = Ranker(policy, store, writer, popularity, metrics, traces)
         batch = settings.batch
         batcher = Batcher[Query, bytes](
@@ -141,8 +150,11 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
         access = AccessLog(settings.log.sample) if settings.log.sample else None
-        streams = decisions.shards, decisions.cap
-        servicer = Servicer(policy, store, batcher, popularity, metrics, gate, writer, streams, access, traces)
+        shards = decisions.shards, decisions.cap
+        streams = Streams()
+        servicer = Servicer(
+            policy, store, batcher, popularity, metrics, gate, writer, stock, streams, shards, access, traces
+        )
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
 
         def listen(port: int) -> tuple[grpc.aio.Server, int]:
@@ -168,6 +180,7 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         finally:
             await healthy.enter_graceful_shutdown()
             await asyncio.sleep(settings.lame_duck_s)
+            streams.drain()
             await listener.stop(settings.drain_s)
 
 
@@ -271,7 +284,7 @@ def _bind(server: grpc.aio.Server, host: str, port: int, certificates: grpc.Serv
 def _warm_up(policy: Policy) -> None:
     """Computes once what the first request will need: caches fill, lazy imports happen, before anybody waits."""
     value = bytes(history.HEADER) + history.pack("warm-up", 0, policy.catalogue.ids[0], 1.0, "", 0)
-    events = history.decode([value], policy.catalogue).events
+    events = history.decode([value], policy.items).events
     copy = policy.adapt(events).copy
     one = np.ones(1, np.int64)
     for candidates in (None, np.zeros((1, 1), np.int32)):

@@ -24,10 +24,14 @@ from service.interceptors import Handler, deadline, method_handler
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query
-from service.store import Appended, EventLog, Store, attributes, copies, history
+from service.stock import Stock
+from service.store import Appended, EventLog, Store, attributes, copies, history, item_store
+from service.streams import Streams, stream_handler
 from service.validation import (
     check_activation,
     check_events,
+    check_item_ids,
+    check_items,
     check_recommend,
     check_user_id,
     check_users,
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from service.traces import Traces
 
 SERVICE = "quickstudy.v1.Recommender"
+CHEAPER = 16
+"""Items of a whole catalogue that cost as much as one candidate: they need no ids, and a batch shares their reading."""
 _RESULTS = {"1": pb.EVENT_RESULT_ADDED, "2": pb.EVENT_RESULT_DUPLICATE, "3": pb.EVENT_RESULT_TOO_OLD}
 _NAMES = {
     pb.EVENT_RESULT_ADDED: "added",
@@ -55,7 +61,7 @@ class Servicer:
 
     Args:
         gate: whom every call has to pass; None: nobody.
-        streams: how many keep a tenant's events, and how many entries they keep together, about.
+        shards: how many streams keep a tenant's events, and how many entries they keep together, about.
     """
 
     def __init__(
@@ -67,7 +73,9 @@ class Servicer:
         metrics: Metrics,
         gate: Gate | None,
         writer: Writer,
-        streams: tuple[int, int],
+        stock: Stock,
+        streams: Streams,
+        shards: tuple[int, int],
         access: AccessLog | None = None,
         traces: Traces | None = None,
     ) -> None:
@@ -80,11 +88,12 @@ class Servicer:
         self._writer = writer
         self._access = access
         self._traces = traces
+        self._stock = stock
+        self._streams = streams
         self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
-        shards, cap = streams
-        self._shards = itertools.cycle(range(shards))
-        self._stream_cap = max(1, cap // shards)
+        self._shards = itertools.cycle(range(shards[0]))
+        self._stream_cap = max(1, shards[1] // shards[0])
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """All methods, wrapped, as grpc.aio takes them."""
@@ -94,6 +103,8 @@ class Servicer:
             "GetUser": (self.get_user, pb.GetUserRequest.FromString),
             "DeleteUser": (self.delete_user, pb.DeleteUserRequest.FromString),
             "UpsertUsers": (self.upsert_users, pb.UpsertUsersRequest.FromString),
+            "UpsertItems": (self.upsert_items, pb.UpsertItemsRequest.FromString),
+            "DeleteItems": (self.delete_items, pb.DeleteItemsRequest.FromString),
             "ActivateDecision": (self.activate_decision, pb.ActivateDecisionRequest.FromString),
         }
         around = self._traces.around if self._traces else None
@@ -101,13 +112,16 @@ class Servicer:
             name: method_handler(name, call, parse, self._metrics, self._gate, around)
             for name, (call, parse) in calls.items()
         }
+        wrapped["RecommendStream"] = stream_handler(
+            "RecommendStream", self.recommend, pb.RecommendRequest.FromString, self._metrics, self._gate, self._streams
+        )
         return grpc.method_handlers_generic_handler(SERVICE, wrapped)
 
     async def recommend(self, request: pb.RecommendRequest, context: Context, tenant: str) -> bytes:
         """Ranks."""
         check_recommend(request)
         query = Query.of(request, next(self._new_ids), tenant)
-        cost = len(request.candidate_ids) or len(self._policy.catalogue)
+        cost = len(request.candidate_ids) or len(self._policy.items) // CHEAPER + 1
         if self._traces is not None:
             query.span = self._traces.current()
         started = perf_counter()
@@ -155,15 +169,15 @@ class Servicer:
         check_user_id(request.user_id)
         values, cached, known = await self._store.read([user_key(tenant, request.user_id)])
         records = history.records(values[0])
-        catalogue = self._policy.catalogue
+        items = self._policy.items
         watermark = history.watermark(values[0])
         reply = pb.GetUserResponse(watermark=watermark)
         for record, row, at in zip(
-            records.tolist(), catalogue.rows_of_hashes(records["item"]), history.times(records).tolist(), strict=True
+            records.tolist(), items.rows_of_hashes(records["item"]), history.times(records).tolist(), strict=True
         ):
             event = reply.events.add(
                 event_hash=record[0],
-                item_id=catalogue.ids[row] if row >= 0 else "",
+                item_id=items.id_of(row) if row >= 0 else "",
                 item_hash=record[3],
                 reward=record[4],
                 position=record[6],
@@ -172,7 +186,8 @@ class Servicer:
         if cached[0] is not None and len(cached[0]) >= copies.MARKS:
             marks = np.frombuffer(cached[0][: copies.MARKS], "<u8").tolist()
             version = f"{marks[0]:016x}"
-            mark = self._packing.marks(known)
+            changed = history.decode(values, items).mark
+            mark = self._packing.marks(known, changed)
             found = self._packing.unpack(cached, np.array([watermark], np.uint64), mark)
             reply.copy.CopyFrom(
                 pb.CopyStatus(present=True, current=bool(found.current[0]), policy_version=version, watermark=marks[1])
@@ -200,6 +215,23 @@ class Servicer:
         self._metrics.unknown_names.labels("UpsertUsers").inc(sum(map(len, unknown)))
         return pb.UpsertUsersResponse(unknown_names=sorted(set().union(*unknown))).SerializeToString()
 
+    async def upsert_items(self, request: pb.UpsertItemsRequest, context: Context, tenant: str) -> bytes:
+        """Puts items into the catalogue of all tenants, and says which names of features the policy does not use."""
+        check_items(request)
+        await self._stock.change({item.item_id: item_store.pack(item.item_id, item.features) for item in request.items})
+        unknown = [self._stock.unknown_names(item.features) for item in request.items]
+        self._metrics.unknown_names.labels("UpsertItems").inc(sum(map(len, unknown)))
+        return pb.UpsertItemsResponse(unknown_names=sorted(set().union(*unknown))).SerializeToString()
+
+    async def delete_items(self, request: pb.DeleteItemsRequest, context: Context, tenant: str) -> bytes:
+        """Takes items out of the catalogue of all tenants."""
+        check_item_ids(request)
+        ids = list(dict.fromkeys(request.item_ids))
+        known = self._policy.items.rows(ids) >= 0
+        await self._stock.change({item_id: self._stock.deletion(item_id) for item_id in ids})
+        unknown = [item_id for item_id, is_known in zip(ids, known.tolist(), strict=True) if not is_known]
+        return pb.DeleteItemsResponse(unknown_ids=unknown).SerializeToString()
+
     async def activate_decision(self, request: pb.ActivateDecisionRequest, context: Context, tenant: str) -> bytes:
         """Notes in the decision log that a deferred decision was shown."""
         check_activation(request)
@@ -225,5 +257,5 @@ class Servicer:
         for event in added:
             if event.HasField("time"):
                 self._metrics.reward_delay.observe(max(0, now_ms - time_ms(event)) / 1_000)
-        if unknown := int((self._policy.catalogue.rows([event.item_id for event in added]) < 0).sum()):
+        if unknown := int((self._policy.items.rows([event.item_id for event in added]) < 0).sum()):
             self._metrics.unknown_items.labels("RecordEvents").inc(unknown)

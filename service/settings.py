@@ -203,6 +203,8 @@ class ServerSettings:
     """Seconds that running calls get after that."""
     popularity_refresh_s: float = 2.0
     """Seconds between two looks at what all processes have counted of likes."""
+    items_refresh_s: float = 0.25
+    """Seconds between two looks at what all processes have changed of the catalogue."""
     batch: BatchSettings = field(default_factory=BatchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     decisions: DecisionSettings = field(default_factory=DecisionSettings)

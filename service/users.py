@@ -72,8 +72,8 @@ class Personaliser:
     def users(self, kept: Kept, context: Context) -> Users:
         """Decodes histories and copies, and adapts the users whose copy is missing or older than what is kept."""
         values = kept.histories
-        state = history.decode(values, self._policy.catalogue)
-        found = self._packing.unpack(kept.copies, state.watermark, self._packing.marks(kept.attributes))
+        state = history.decode(values, self._policy.items)
+        found = self._packing.unpack(kept.copies, state.watermark, self._packing.marks(kept.attributes, state.mark))
         known = state.events.mask.any(axis=1)
         stale = np.flatnonzero(known & ~found.current)
         adapted: Adaptation = found.adaptation
@@ -98,7 +98,7 @@ class Personaliser:
         if not users.fresh.size:
             return []
         new = users.adapted.map(lambda x: x[users.fresh])
-        mark = self._packing.marks(kept.attributes)
+        mark = self._packing.marks(kept.attributes, users.state.mark)
         packed = self._packing.pack(new, users.state.watermark[users.fresh], mark[users.fresh])
         return [
             FreshCopy(keys[i], (kept.histories[i] or b"")[: history.HEADER], value)

@@ -15,6 +15,7 @@ MAX_SLATE = 100
 DEFAULT_SLATE = 10
 MAX_EVENTS = 1_000
 MAX_USERS = 1_000
+MAX_ITEMS = 1_000
 MAX_ATTRIBUTE_BYTES = 16_384
 MAX_NAMES = 64
 MAX_NAME_BYTES = 128
@@ -71,6 +72,25 @@ def check_users(request: pb.UpsertUsersRequest) -> None:
         if problem := id_problem(user.user_id, MAX_ID_BYTES):
             raise InvalidFieldError(f"users[{i}].user_id", problem)
         _check_attributes(f"users[{i}].attributes", user.attributes)
+
+
+def check_items(request: pb.UpsertItemsRequest) -> None:
+    """Raises InvalidFieldError for a wrong number of items and for the first field of one that breaks a rule."""
+    if not 1 <= (n := len(request.items)) <= MAX_ITEMS:
+        raise InvalidFieldError("items", f"must hold 1..{MAX_ITEMS:,} items, got {n:,}")
+    for i, item in enumerate(request.items):
+        if problem := id_problem(item.item_id, MAX_ID_BYTES):
+            raise InvalidFieldError(f"items[{i}].item_id", problem)
+        _check_attributes(f"items[{i}].features", item.features)
+
+
+def check_item_ids(request: pb.DeleteItemsRequest) -> None:
+    """Raises InvalidFieldError for a wrong number of ids and for the first one that breaks a rule."""
+    if not 1 <= (n := len(request.item_ids)) <= MAX_ITEMS:
+        raise InvalidFieldError("item_ids", f"must hold 1..{MAX_ITEMS:,} ids, got {n:,}")
+    for i, item_id in enumerate(request.item_ids):
+        if problem := id_problem(item_id, MAX_ID_BYTES):
+            raise InvalidFieldError(f"item_ids[{i}]", problem)
 
 
 def _check_attributes(path: str, told: pb.Attributes) -> None:

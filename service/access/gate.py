@@ -52,8 +52,13 @@ class Gate:
             asked = f"asks for scope {SCOPES[method]}" if method in SCOPES else "is open to nobody"
             raise ForbiddenError(f"{method} {asked}; the token has {', '.join(sorted(token.scopes))}")
         if self._limits is not None:
-            self._limits.take(_address(context) if token is None else f"{token.tenant}:{token.name}")
+            self._limits.take(_caller(token, context))
         return NOBODY if token is None else token.tenant
+
+    def again(self, context: Context) -> None:
+        """Counts one more request of a call that was admitted. Raises LimitedError."""
+        if self._limits is not None:
+            self._limits.take(_caller(self.identify(context), context))
 
     def identify(self, context: Context) -> Token | None:
         """The caller's token, None where nobody is asked for one.
@@ -67,6 +72,10 @@ class Gate:
         if self._tenants and token.tenant not in self._tenants:
             raise ForbiddenError(f"tenant {token.tenant!r} is not served here")
         return token
+
+
+def _caller(token: Token | None, context: Context) -> str:
+    return _address(context) if token is None else f"{token.tenant}:{token.name}"
 
 
 def _bearer(context: Context) -> str:

@@ -19,10 +19,13 @@ class Scope(StrEnum):
 
 SCOPES: Mapping[str, Scope] = {
     "Recommend": Scope.READ,
+    "RecommendStream": Scope.READ,
     "GetUser": Scope.READ,
     "RecordEvents": Scope.WRITE,
     "ActivateDecision": Scope.WRITE,
     "UpsertUsers": Scope.WRITE,
     "DeleteUser": Scope.WRITE,
+    "UpsertItems": Scope.ADMIN,
+    "DeleteItems": Scope.ADMIN,
 }
 """By name of the method. One that is missing here is refused to everybody as soon as tokens are asked for."""

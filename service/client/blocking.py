@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from threading import Thread
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 
+from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client.client import Client
 from service.client.habits import Habits
 from service.client.outbox import Outbox
+from service.client.results import Slate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,7 +78,23 @@ class BlockingClient(_Blocking):
     activate = _blocking(Client.activate)
     get_user = _blocking(Client.get_user)
     upsert_users = _blocking(Client.upsert_users)
+    upsert_items = _blocking(Client.upsert_items)
+    delete_items = _blocking(Client.delete_items)
     delete_user = _blocking(Client.delete_user)
+
+    def recommend_stream(
+        self, requests: Iterable[pb.RecommendRequest], timeout_s: float | None = None
+    ) -> Iterator[Slate]:
+        """As `service.client.Client.recommend_stream`."""
+        slates = self._inner.recommend_stream(requests, timeout_s)
+        try:
+            while True:
+                try:
+                    yield self._wait(anext(slates))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._wait(slates.aclose())
 
     def __enter__(self) -> Self:
         return self

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from uuid import uuid4
 
 import grpc
@@ -28,8 +28,12 @@ REPLIES: dict[str, Any] = {
     "GetUser": pb.GetUserResponse,
     "DeleteUser": pb.DeleteUserResponse,
     "UpsertUsers": pb.UpsertUsersResponse,
+    "UpsertItems": pb.UpsertItemsResponse,
+    "DeleteItems": pb.DeleteItemsResponse,
 }
 """What each method answers with."""
+Requests: TypeAlias = Iterable[pb.RecommendRequest] | AsyncIterable[pb.RecommendRequest]
+"""What a stream is asked."""
 
 
 class Client:
@@ -61,6 +65,11 @@ class Client:
         self._hedge = Hedge() if habits.hedge else None
         self._channel = self._open()
         self._methods = self._calls(self._channel)
+        self._stream = self._channel.stream_stream(
+            f"/{SERVICE}/RecommendStream",
+            request_serializer=lambda request: request.SerializeToString(),
+            response_deserializer=pb.RecommendResponse.FromString,
+        )
         self._second: grpc.aio.Channel | None = None
         if self._hedge:
             self._second = self._open()
@@ -117,6 +126,26 @@ class Client:
         )
         return results.slate(await self._call("Recommend", request, self._hedge))
 
+    async def recommend_stream(self, requests: Requests, timeout_s: float | None = None) -> AsyncGenerator[Slate, None]:
+        """Ranks for many requests in one call; slates come in their order. Nothing is tried again.
+
+        Args:
+            requests: as many as there are; they are taken as the service has room for them.
+            timeout_s: deadline of the whole stream, seconds; None: it has none.
+
+        Raises:
+            CallError: the stream ended early. The slates that came stand; the request that came next may be at fault.
+        """
+        asked: Any = requests  # the stubs know no iterables
+        call = self._stream(asked, timeout=timeout_s, metadata=self._metadata)
+        try:
+            async for reply in call:
+                yield results.slate(reply)
+        except grpc.aio.AioRpcError as error:
+            raise CallError.of("RecommendStream", error) from error
+        finally:
+            call.cancel()
+
     async def record(self, events: Iterable[pb.Event]) -> list[EventStatus]:
         """Records events; returns one status each. Raises CallError."""
         return results.statuses(await self._call("RecordEvents", pb.RecordEventsRequest(events=events)))
@@ -134,6 +163,16 @@ class Client:
         """Keeps attributes of users; returns the names that the policy does not use. Raises CallError."""
         reply = await self._call("UpsertUsers", pb.UpsertUsersRequest(users=users))
         return list(reply.unknown_names)
+
+    async def upsert_items(self, items: Iterable[pb.Item]) -> list[str]:
+        """Puts items into the catalogue; returns names of features that the policy does not use. Raises CallError."""
+        reply = await self._call("UpsertItems", pb.UpsertItemsRequest(items=items))
+        return list(reply.unknown_names)
+
+    async def delete_items(self, item_ids: Iterable[str]) -> list[str]:
+        """Takes items out of the catalogue; returns the ids that it did not know. Raises CallError."""
+        reply = await self._call("DeleteItems", pb.DeleteItemsRequest(item_ids=item_ids))
+        return list(reply.unknown_ids)
 
     async def delete_user(self, user_id: str) -> bool:
         """Erases a user; false where the attempt that was answered found nothing. Raises CallError."""

@@ -1,7 +1,8 @@
 """A user's adapted copy as the store keeps it: a cache, thrown away whenever the policy is another one.
 
-Its watermark says which history it was made from, its mark which attributes. A copy of an older history is made anew,
-or, where the adapter streams, carried on by the events that came since; a copy of other attributes is made anew.
+Its watermark says which history it was made from, its mark which attributes, and which changes of the items in it.
+A copy of an older history is made anew, or, where the adapter streams, carried on by the events that came since; a copy
+of other attributes, or of items that have changed, is made anew.
 """
 
 from __future__ import annotations
@@ -84,9 +85,12 @@ class Packing:
         value["copy"] = adaptation.copy
         return [row.tobytes() for row in value]
 
-    def marks(self, kept: Sequence[bytes | None]) -> npt.NDArray[np.uint64]:
-        """The marks [B] of stored attributes; 0 where the policy reads none, so that its copies outlive them."""
-        return attributes.marks(kept) if self._reads_attributes else np.zeros(len(kept), np.uint64)
+    def marks(self, kept: Sequence[bytes | None], changed: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """The marks [B] of stored attributes and of the changed items of histories.
+
+        Attributes that the policy does not read leave none, so that its copies outlive them.
+        """
+        return attributes.marks(kept) + changed if self._reads_attributes else changed
 
     def unpack(
         self,

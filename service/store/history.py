@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from meta import histories
-from meta.catalogue import Catalogue, id_hash
+from meta.assortment import Assortment
+from meta.catalogue import id_hash
 from meta.types import Events
 
 HEADER = 16
@@ -50,12 +51,14 @@ class Histories:
         watermark: uint64 [B], 0 for an empty history.
         pseudonym: uint64 [B], 0 for an empty history.
         unreadable: bool [B], true where the stored bytes are damaged; such a history counts as empty.
+        mark: uint64 [B], which of their items have changed since the policy was made, and how; 0 where none has.
     """
 
     events: Events
     watermark: npt.NDArray[np.uint64]
     pseudonym: npt.NDArray[np.uint64]
     unreadable: npt.NDArray[np.bool_]
+    mark: npt.NDArray[np.uint64]
 
 
 def records(value: bytes | None) -> npt.NDArray[Any]:
@@ -78,14 +81,14 @@ def times(record: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return record["time_low"].astype(np.int64) + (record["time_high"].astype(np.int64) << 32)
 
 
-def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
+def decode(values: Sequence[bytes | None], items: Assortment) -> Histories:
     """Reads a batch of stored histories in one pass over all their bytes.
 
     How events are grouped is told in `meta.histories`.
 
     Args:
         values: B stored strings, None for an unknown user.
-        catalogue: turns item hashes into rows.
+        items: turns item hashes into rows.
     """
     whole = [value if value and _whole(value) else b"" for value in values]
     flat: npt.NDArray[Any] = np.frombuffer(b"".join([value[HEADER:] for value in whole]), RECORD)
@@ -102,11 +105,12 @@ def decode(values: Sequence[bytes | None], catalogue: Catalogue) -> Histories:
         padded[inside] = column
         return padded
 
-    item = table(catalogue.rows_of_hashes(flat["item"]), -1)
+    item = table(items.rows_of_hashes(flat["item"]), -1)
     events = histories.events(item, table(flat["reward"], 0), table(times(flat), 0), table(flat["decision"], 0), inside)
     unreadable = np.array([bool(value) and not _whole(value or b"") for value in values], bool)
+    mark = table(items.stamps_of_hashes(flat["item"]), 0).sum(axis=1, dtype=np.uint64)
     header = np.frombuffer(heads, "<u8").astype(np.uint64).reshape(-1, 2)
-    return Histories(events, header[:, 0], header[:, 1], unreadable)
+    return Histories(events, header[:, 0], header[:, 1], unreadable, mark)
 
 
 def likes(packed: Sequence[bytes], results: str) -> list[tuple[bytes, int]]:

@@ -29,7 +29,7 @@ from service.store.recent import Recent
 
 _SCRIPTS = {
     name: (Path(__file__).parent / f"{name}.lua").read_text()
-    for name in ("append", "save_copy", "log_decisions", "keep_decision", "greet", "count")
+    for name in ("append", "save_copy", "log_decisions", "keep_decision", "greet", "count", "change_items")
 }
 _SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
 """By these Redis knows our scripts."""
@@ -229,15 +229,33 @@ class Store:
             await self._run(calls)
 
     async def counts(self, key: str) -> dict[bytes, bytes]:
-        """The counts of items under a key, read in pieces so that nobody waits for all of them."""
+        """The counts of items under a key."""
+        return await self.scan("counts", self.key(key))
+
+    def key(self, name: str) -> str:
+        """A key of what is no single user's."""
+        return f"{self._prefix}{name}"
+
+    async def scan(self, operation: str, key: str) -> dict[bytes, bytes]:
+        """A whole hash, read in pieces so that nobody waits for all of it."""
         found: dict[bytes, bytes] = {}
         cursor = 0
         while True:
-            async with self._watched("counts", self._write_timeout):
-                cursor, piece = await self._command("HSCAN", f"{self._prefix}{key}", cursor, "COUNT", PIECE)
+            (answer,) = await self.ask(operation, ("HSCAN", key, cursor, "COUNT", PIECE))
+            cursor, piece = answer
             found |= piece
             if not cursor:
                 return found
+
+    async def ask(self, operation: str, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies to commands, one by one."""
+        async with self._watched(operation, self._write_timeout):
+            return [await self._command(*command) for command in commands]
+
+    async def run(self, operation: str, script: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:
+        """The reply of one of our scripts."""
+        async with self._watched(operation, self._write_timeout):
+            return (await self._run([(script, keys, arguments)]))[0]
 
     async def save(
         self,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from meta.assortment import Assortment
 from meta.catalogue import Catalogue, id_hash
 from meta.checkpoint import Checkpoint
 from meta.policy import Policy
+from meta.q_network import ItemTable
 from meta.types import Adaptation
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
@@ -16,6 +18,7 @@ from service.store import copies, history
 from tests.meta.worlds_of_numbers import checkpoint_parts
 
 CATALOGUE = Catalogue.from_features(["a", "b", "c"], np.eye(3, dtype=np.float32), ["x", "y", "z"])
+ITEMS = Assortment(CATALOGUE, ItemTable(*[np.zeros(3)] * 5))
 
 
 def stored(*records: bytes) -> bytes:
@@ -39,7 +42,7 @@ def test_a_record_has_28_bytes() -> None:
 def test_decoding_pads_at_the_end() -> None:
     """Histories of unequal length become one table, padded at the end; unknown items are masked out."""
     long = stored(history.pack("1", 1_760_000_000_123, "b", 0.5, "", 0), history.pack("2", 9, "nope", 1.0, "", 0))
-    decoded = history.decode([None, long, stored(history.pack("3", 7, "c", -2.0, "", 0))], CATALOGUE)
+    decoded = history.decode([None, long, stored(history.pack("3", 7, "c", -2.0, "", 0))], ITEMS)
     events = decoded.events
     assert events.item.tolist() == [[-1, -1], [1, -1], [2, -1]]
     assert events.mask.tolist() == [[False, False], [True, False], [True, False]]
@@ -54,7 +57,7 @@ def test_events_of_one_decision_are_one_group() -> None:
     """Adjacent events of one decision share a group; events of no decision stand alone."""
     tags = ["d1", "d1", "", "", "d2", "d1"]
     value = stored(*(history.pack(str(n), n, "a", 1.0, tag, 0) for n, tag in enumerate(tags)))
-    events = history.decode([value], CATALOGUE).events
+    events = history.decode([value], ITEMS).events
     assert events.group.tolist() == [[0, 0, 1, 2, 3, 4]]
     assert events.length.tolist() == [5]
 
@@ -72,7 +75,7 @@ def test_likes_are_what_was_added_with_a_reward() -> None:
 def test_damaged_bytes_count_as_no_history() -> None:
     """A stored value of a wrong length is reported and read as empty, and harms nobody else."""
     good = stored(history.pack("1", 1, "a", 1.0, "", 0))
-    decoded = history.decode([good + b"x", b"abc", good], CATALOGUE)
+    decoded = history.decode([good + b"x", b"abc", good], ITEMS)
     assert decoded.unreadable.tolist() == [True, True, False]
     assert decoded.events.mask.tolist() == [[False], [False], [True]]
 

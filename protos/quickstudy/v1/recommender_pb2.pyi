@@ -265,6 +265,38 @@ class ActivateDecisionResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class UpsertItemsRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Item]
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ...) -> None: ...
+
+class Item(_message.Message):
+    __slots__ = ("item_id", "features")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    features: Attributes
+    def __init__(self, item_id: _Optional[str] = ..., features: _Optional[_Union[Attributes, _Mapping]] = ...) -> None: ...
+
+class UpsertItemsResponse(_message.Message):
+    __slots__ = ("unknown_names",)
+    UNKNOWN_NAMES_FIELD_NUMBER: _ClassVar[int]
+    unknown_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, unknown_names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DeleteItemsRequest(_message.Message):
+    __slots__ = ("item_ids",)
+    ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    item_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, item_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DeleteItemsResponse(_message.Message):
+    __slots__ = ("unknown_ids",)
+    UNKNOWN_IDS_FIELD_NUMBER: _ClassVar[int]
+    unknown_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, unknown_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Attributes(_message.Message):
     __slots__ = ("numbers", "categories", "vectors")
     class NumbersEntry(_message.Message):

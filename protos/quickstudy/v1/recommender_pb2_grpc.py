@@ -40,6 +40,11 @@ class RecommenderStub:
                 request_serializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
                 _registered_method=True)
+        self.RecommendStream = channel.stream_stream(
+                '/quickstudy.v1.Recommender/RecommendStream',
+                request_serializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
+                response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
+                _registered_method=True)
         self.RecordEvents = channel.unary_unary(
                 '/quickstudy.v1.Recommender/RecordEvents',
                 request_serializer=quickstudy_dot_v1_dot_recommender__pb2.RecordEventsRequest.SerializeToString,
@@ -60,6 +65,16 @@ class RecommenderStub:
                 request_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.SerializeToString,
                 response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.FromString,
                 _registered_method=True)
+        self.UpsertItems = channel.unary_unary(
+                '/quickstudy.v1.Recommender/UpsertItems',
+                request_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertItemsRequest.SerializeToString,
+                response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertItemsResponse.FromString,
+                _registered_method=True)
+        self.DeleteItems = channel.unary_unary(
+                '/quickstudy.v1.Recommender/DeleteItems',
+                request_serializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteItemsRequest.SerializeToString,
+                response_deserializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteItemsResponse.FromString,
+                _registered_method=True)
         self.ActivateDecision = channel.unary_unary(
                 '/quickstudy.v1.Recommender/ActivateDecision',
                 request_serializer=quickstudy_dot_v1_dot_recommender__pb2.ActivateDecisionRequest.SerializeToString,
@@ -78,6 +93,20 @@ class RecommenderServicer:
         remembered of the user (source STALE), else from the prior (PRIOR); the last resort is the caller's order (BASELINE).
         INVALID_ARGUMENT for a field out of range, RESOURCE_EXHAUSTED when shedding load, DEADLINE_EXCEEDED when the
         deadline passed while waiting.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecommendStream(self, request_iterator, context):
+        """Ranks items as Recommend does, for many users in one call: for bulk callers, who want throughput.
+
+        Replies come in the order of the requests. The service works on at most 32 requests of a stream at once and reads no
+        further meanwhile. Every request counts as a call of the caller's rate; where the rate or the load does not allow
+        it yet, the stream waits instead of being refused, so that it gives way to other calls. A request that breaks a rule
+        ends the stream with INVALID_ARGUMENT naming `requests[N].FIELD`, N from 0, after the replies of all before it.
+        The deadline is that of the whole stream. UNAVAILABLE with reason DRAINING where the service is stopping: what was
+        replied to stands, the rest may be sent in a new stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +149,31 @@ class RecommenderServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpsertItems(self, request, context):
+        """Puts items into the catalogue, or changes the features of items that are there, without a restart.
+
+        All workers and replicas on this store rank the items within a second, and again after a restart, whatever policy
+        they serve then: a change stands until the item is put in again or deleted. The catalogue is that of all tenants. An
+        item that the policy never saw is ranked by its features alone; of an item that it has learnt, what it has learnt
+        stays. All features of an item are replaced. All items of a call are applied at once. The call may be repeated.
+        INVALID_ARGUMENT, with nothing changed, for no or too many items or for a field out of range; UNAVAILABLE with
+        RetryInfo when the store is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteItems(self, request, context):
+        """Takes items out of the catalogue, as fast and for as long as UpsertItems puts them in.
+
+        They are not ranked any more and not known as candidates; events with them are kept, and ignored by adaptation until
+        the item is put in again. The call may be repeated. INVALID_ARGUMENT, with nothing changed, for no or too many ids
+        or for one out of range; UNAVAILABLE with RetryInfo when the store is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ActivateDecision(self, request, context):
         """Says that a decision that was asked for with `defer_activation` has been shown.
 
@@ -136,6 +190,11 @@ def add_RecommenderServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Recommend': grpc.unary_unary_rpc_method_handler(
                     servicer.Recommend,
+                    request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendRequest.FromString,
+                    response_serializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendResponse.SerializeToString,
+            ),
+            'RecommendStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.RecommendStream,
                     request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendRequest.FromString,
                     response_serializer=quickstudy_dot_v1_dot_recommender__pb2.RecommendResponse.SerializeToString,
             ),
@@ -158,6 +217,16 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.UpsertUsers,
                     request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.FromString,
                     response_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.SerializeToString,
+            ),
+            'UpsertItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertItems,
+                    request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertItemsRequest.FromString,
+                    response_serializer=quickstudy_dot_v1_dot_recommender__pb2.UpsertItemsResponse.SerializeToString,
+            ),
+            'DeleteItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteItems,
+                    request_deserializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteItemsRequest.FromString,
+                    response_serializer=quickstudy_dot_v1_dot_recommender__pb2.DeleteItemsResponse.SerializeToString,
             ),
             'ActivateDecision': grpc.unary_unary_rpc_method_handler(
                     servicer.ActivateDecision,
@@ -191,6 +260,33 @@ class Recommender:
             request,
             target,
             '/quickstudy.v1.Recommender/Recommend',
+            quickstudy_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
+            quickstudy_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/quickstudy.v1.Recommender/RecommendStream',
             quickstudy_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
             quickstudy_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
             options,
@@ -301,6 +397,60 @@ class Recommender:
             '/quickstudy.v1.Recommender/UpsertUsers',
             quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersRequest.SerializeToString,
             quickstudy_dot_v1_dot_recommender__pb2.UpsertUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quickstudy.v1.Recommender/UpsertItems',
+            quickstudy_dot_v1_dot_recommender__pb2.UpsertItemsRequest.SerializeToString,
+            quickstudy_dot_v1_dot_recommender__pb2.UpsertItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quickstudy.v1.Recommender/DeleteItems',
+            quickstudy_dot_v1_dot_recommender__pb2.DeleteItemsRequest.SerializeToString,
+            quickstudy_dot_v1_dot_recommender__pb2.DeleteItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,
