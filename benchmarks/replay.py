@@ -35,7 +35,7 @@ def run(
     questions: dict[str, Callable[[], Answer]] = {
         "Open Bandit samples": lambda: _open_bandit(obd),
         COVERAGE: lambda: replay_worlds.coverage(seed, replay_worlds.PRECISE * logs),
-        "coverage of slates and sequences": lambda: replay_runs.coverage(seed, logs),
+        "coverage of slates and sequences": lambda: replay_runs.coverage(seed, replay_worlds.PRECISE * logs),
         "verdicts on simulated logs": lambda: replay_worlds.verdicts(seed, logs),
         "speed": lambda: replay_speed.measure(decisions),
         "replay of an adapting policy": lambda: replay_adaptive.foretold(runs=max(2, logs // 2), tell=tell),

@@ -113,11 +113,11 @@ def coverage(seed: int, logs: int = PRECISE * LOGS) -> tuple[list[dict[str, Any]
         for uniform in (False, True):
             world = draw(each, uniform=uniform)
             found = estimates(world.log, {"replay": DECISIONS["replay"]} if uniform else DECISIONS)
-            _count(clustered, world.truth, found, each)
+            count(clustered, world.truth, found, each)
             if each % PRECISE == seed % PRECISE:
                 alike = np.arange(len(world.log.user))
                 found = {name: replace(one, user=alike) for name, one in found.items()}
-                _count(alone, world.truth, found, each, rounds=200)
+                count(alone, world.truth, found, each, rounds=200)
     shares = {name: (float(np.mean(clustered[name])), float(np.mean(alone[name]))) for name in DECISIONS}
     rows = [{"estimator": name, "clustered by user": by_user, "i.i.d.": iid} for name, (by_user, iid) in shares.items()]
     claims = [
@@ -129,9 +129,7 @@ def coverage(seed: int, logs: int = PRECISE * LOGS) -> tuple[list[dict[str, Any]
     return rows, claims
 
 
-def _count(
-    held: dict[str, list[bool]], truth: float, found: Mapping[str, Contributions], seed: int, **how: int
-) -> None:
+def count(held: dict[str, list[bool]], truth: float, found: Mapping[str, Contributions], seed: int, **how: int) -> None:
     """Note of each estimate whether its interval holds the truth."""
     for name, each in bootstrap(found, np.random.default_rng(seed), **how).items():
         held[name].append(each.low <= truth <= each.high)
