@@ -144,6 +144,15 @@ def bench_adapt() -> None:
         show_result(measure.run())
 
 
+@bench.command("scale")
+def bench_scale() -> None:
+    """What ranking a whole catalogue costs, in process, from a thousand items to a million."""
+    with clear_errors():
+        from benchmarks import scale as measure
+
+        show_result(measure.run())
+
+
 @bench.command("train")
 def bench_train(movielens: Annotated[Path, typer.Option(help="A MovieLens folder.")]) -> None:
     """What training costs by items, users and events, and from end to end."""
