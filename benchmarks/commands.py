@@ -44,9 +44,12 @@ def bench_serve(policy: Policy) -> None:
     """Throughput and latency of Recommend beside a bare gRPC echo of the same messages."""
     with clear_errors():
         from benchmarks import serve as measure
+        from benchmarks import serve_picture
         from benchmarks.report import RESULTS
 
-        show_claims(measure.run(policy, RESULTS / "serve.json"))
+        result = measure.run(policy, RESULTS / "serve.json")
+        serve_picture.draw(result, RESULTS / "serve.png")
+        show_claims(result)
 
 
 @bench.command("workers")
