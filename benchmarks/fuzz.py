@@ -43,7 +43,6 @@ def run(
         try:
             rows, ended = asyncio.run(_attack(server, calls, connections, random.Random(seed), tell))
             alive = server.process.poll() is None
-            reopened = server.metrics()["quickstudy_port_restarts_total"]
         finally:
             code = server.stop() if server.process.poll() is None else server.process.returncode
     memory = {name: [row["resident_mb"] for row in rows if row["attack"] == name] for name in ("calls", "connections")}
@@ -68,7 +67,6 @@ def run(
         claims=claims,
         seed=seed,
         ended=dict(ended),
-        port_restarts=reopened,
     )
 
 

@@ -78,7 +78,6 @@ class Metrics:
         self.likes = counter("popularity_likes_total", "Likes added to the counts of the store, or given up.", "result")
         self.popularity_errors = counter("popularity_errors_total", "Rounds in which popularity could not be renewed.")
         self.popularity_age = gauge("popularity_age_seconds", "Since popularity was read; infinite: never.", "livemax")
-        self.port_restarts = counter("port_restarts_total", "How often the gRPC server ended and was made again.")
         self.store_seconds = histogram("store_seconds", "Round trip to the store.", SECONDS, "operation")
         self.store_errors = counter("store_errors_total", "Failed round trips to the store.", "operation")
         self.store_openings = counter(

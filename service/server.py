@@ -26,7 +26,6 @@ from service.access.tokens import Keyring
 from service.access_log import AccessLog
 from service.batching import Batcher
 from service.errors import StartupError, StoreUnavailableError
-from service.listener import Listener
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ports import check_free, expose
@@ -156,14 +155,12 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
             policy, store, batcher, popularity, metrics, gate, writer, stock, streams, shards, access, traces
         )
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
-
-        def listen(port: int) -> tuple[grpc.aio.Server, int]:
-            server = grpc.aio.server(options=_options(settings, worker))
-            server.add_generic_rpc_handlers((servicer.handlers(),))
-            health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-            if (told := settings.access.reflection) != "off":
-                reflection.add((SERVICE, health.SERVICE_NAME), gate if told == "token" else None, server)
-            return server, _bind(server, settings.host, port, certificates)
+        server = grpc.aio.server(options=_options(settings, worker))
+        server.add_generic_rpc_handlers((servicer.handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        if (told := settings.access.reflection) != "off":
+            reflection.add((SERVICE, health.SERVICE_NAME), gate if told == "token" else None, server)
+        port = _bind(server, settings.host, settings.port, certificates)
 
         if worker:
             refreshing = asyncio.create_task(_refresh(metrics), name="metrics")
@@ -171,8 +168,7 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         else:
             page = stack.enter_context(ExitStack())
             expose(settings.metrics_host or settings.host, settings.metrics_port, metrics.registry, page)
-        listener = Listener(listen, metrics.port_restarts.inc)
-        port = await listener.start(settings.port)
+        await server.start()
         for service in ("", SERVICE):
             await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
@@ -181,7 +177,7 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
             await healthy.enter_graceful_shutdown()
             await asyncio.sleep(settings.lame_duck_s)
             streams.drain()
-            await listener.stop(settings.drain_s)
+            await server.stop(settings.drain_s)
 
 
 async def _refresh(metrics: Metrics) -> None:

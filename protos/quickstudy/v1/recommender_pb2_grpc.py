@@ -5,7 +5,7 @@ import warnings
 
 from protos.quickstudy.v1 import recommender_pb2 as quickstudy_dot_v1_dot_recommender__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
