@@ -22,7 +22,12 @@ def connect(url: str) -> Redis:
         ValueError: the URL is of another kind.
     """
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), socket_connect_timeout=2.0
+        url,
+        max_connections=CONNECTIONS,
+        timeout=None,
+        retry=Retry(NoBackoff(), 1),
+        socket_timeout=None,  # every call is bounded by what is left of its own time
+        socket_connect_timeout=2.0,
     )
     return Redis.from_pool(pool)
 

@@ -1,8 +1,8 @@
 """One connection to the store that everybody's commands share: they leave as they come, answers come in their order.
 
-redis-py opens it, with its TLS, its credentials and its database; from then on commands are packed and replies parsed
-by hiredis alone. What redis-py does around every command (a pool, retries, health, telemetry, two streams) costs the
-event loop several times what the command does, and a read is on the way of every reply.
+A pool hands each command a connection of its own, and does retries, health and telemetry around it; that costs the
+event loop several times what the command does, and a read is on the way of every reply. The connection itself, with its
+TLS, its credentials and its parser, is redis-py's.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.exceptions import BusyLoadingError, InvalidResponse, NoScriptError, ResponseError
+from redis.exceptions import BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as LostError
 
 SILENT_S = 0.5
 """Seconds without an answer after which the next command takes a new connection: this one may lead nowhere."""
-_MORE: Any = object()
-_ERRORS = {"NOSCRIPT": NoScriptError, "LOADING": BusyLoadingError}
 Command = Sequence[str | bytes | int | float]
 
 
@@ -44,26 +42,25 @@ class Line:
             RedisError: the store refuses a command, or cannot be reached.
             OSError: it cannot be reached.
         """
-        packed = b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type] # typed as a 1-tuple
         try:
-            return await self._ask(packed, len(commands))
+            return await self._ask(commands)
         except BusyLoadingError:
             raise
         except LostError:
-            return await self._ask(packed, len(commands))
+            return await self._ask(commands)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Closes the connection; who still waits is told."""
         if self._wire is not None:
-            self._wire.cut()
+            await self._wire.close()
 
-    async def _ask(self, packed: bytes, n: int) -> list[Any]:
+    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
         wire = self._wire
         if wire is not None and wire.silent_s > SILENT_S:
-            wire.cut()
+            wire.cut(LostError("the connection was silent"))
         if wire is None or wire.broken:
             wire = await self._open()
-        replies = [await reply for reply in wire.send(packed, n)]
+        replies = [await reply for reply in await wire.send(commands)]
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -72,6 +69,8 @@ class Line:
     async def _open(self) -> _Wire:
         async with self._opening:
             if self._wire is None or self._wire.broken:
+                if self._wire is not None:
+                    await self._wire.close()
                 connection = self._pool.make_connection()  # type: ignore[no-untyped-call] # redis types it nowhere
                 try:
                     await connection.connect()
@@ -89,20 +88,14 @@ class _Sent(NamedTuple):
     at: float
 
 
-class _Wire(asyncio.Protocol):
-    """An open connection, taken over from redis-py."""
+class _Wire:
+    """An open connection, and the task that reads from it."""
 
     def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=_error, notEnoughData=_MORE)
         self._sent: deque[_Sent] = deque()
-        self._out: list[bytes] = []
-        writer, connection._writer, connection._reader = connection._writer, None, None
-        if writer is None:
-            raise LostError("the connection was lost as soon as it stood")
-        self._writer = writer  # kept: it would close the connection when it goes
-        self._transport = writer.transport
-        self._transport.set_protocol(self)
+        self._reading = self._loop.create_task(self._read())
         self.broken = False
 
     @property
@@ -110,45 +103,41 @@ class _Wire(asyncio.Protocol):
         """Seconds for which the oldest command has had no answer; 0 where none is under way."""
         return perf_counter() - self._sent[0].at if self._sent else 0.0
 
-    def send(self, packed: bytes, n: int) -> list[asyncio.Future[Any]]:
-        """Sends n packed commands; what one turn of the loop sends leaves in one piece."""
+    async def send(self, commands: Sequence[Command]) -> list[asyncio.Future[Any]]:
+        """Sends commands together; nobody else's come between, for they are written before anything is awaited."""
         now = perf_counter()
-        sent = [_Sent(self._loop.create_future(), now) for _ in range(n)]
+        sent = [_Sent(self._loop.create_future(), now) for _ in commands]
         self._sent.extend(sent)
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(packed)
+        packed = self._connection.pack_commands(commands)
+        await self._connection.send_packed_command(packed, check_health=False)
         return [each.reply for each in sent]
 
-    def data_received(self, data: bytes) -> None:
-        """Hands replies to those who asked, oldest first; who has stopped waiting is passed over."""
-        self._reader.feed(data)
-        while (reply := self._reader.gets()) is not _MORE:
-            if isinstance(reply, hiredis.PushNotification):
-                continue
-            waiting = self._sent.popleft().reply
-            if not waiting.done():
-                waiting.set_result(reply)
+    async def close(self) -> None:
+        """Ends the connection and its reader."""
+        self.cut(LostError("the connection was closed"))
+        self._reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reading
+        await self._connection.disconnect(nowait=True)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        """The store, or the way there, has gone."""
-        self.cut()
-
-    def cut(self) -> None:
-        """Lets go of the connection; whose answers have not come is told so."""
+    def cut(self, why: Exception) -> None:
+        """Takes no more commands; whose answers have not come is told why."""
         self.broken = True
-        self._transport.abort()
         while self._sent:
             reply = self._sent.popleft().reply
             if not reply.done():
-                reply.set_result(LostError("the connection was lost"))
+                reply.set_result(why)
 
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if not self.broken:
-            self._transport.write(b"".join(out))
-
-
-def _error(text: str) -> Exception:
-    """An error reply as redis-py would tell it."""
-    return _ERRORS.get(text.partition(" ")[0], ResponseError)(text)
+    async def _read(self) -> None:
+        """Hands replies to those who asked, oldest first; who has stopped waiting is passed over."""
+        while not self.broken:
+            reply: Any
+            try:
+                reply = await self._connection.read_response(disable_decoding=True, timeout=None)
+            except ResponseError as refused:
+                reply = refused
+            except Exception as lost:
+                self.cut(LostError(f"the connection was lost ({type(lost).__name__})"))
+                return
+            if self._sent and not (waiting := self._sent.popleft().reply).done():
+                waiting.set_result(reply)

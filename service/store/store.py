@@ -287,8 +287,8 @@ class Store:
         """Closes the connections."""
         for _, breaker in (self._reading, self._writing):
             await breaker.close()
-        self._reads.close()
-        self._writes.close()
+        await self._reads.close()
+        await self._writes.close()
         await self._redis.aclose()
 
     def _breaker(self, kind: str, patience_s: float, metrics: Metrics) -> Breaker:

@@ -31,7 +31,7 @@ async def line(url: str) -> AsyncIterator[Line]:
     redis = connect(url)
     line = Line(redis.connection_pool)
     yield line
-    line.close()
+    await line.close()
     await redis.aclose()
 
 
@@ -108,6 +108,6 @@ async def test_a_store_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     server.stop()
     server.start()
     assert [b"back"] == await line.ask([("ECHO", "back")])
-    line.close()
+    await line.close()
     await redis.aclose()
     server.stop()
