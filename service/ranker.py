@@ -25,6 +25,7 @@ from service.metrics import Metrics
 from service.popularity import Popularity
 from service.replies import ItemEncoder
 from service.store import Kept, Store
+from service.store.copies import Packing
 from service.store.named import Name, find, name_of
 from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
@@ -77,7 +78,7 @@ RecommendJob = Job[Query, bytes]
 
 
 class Ranker:
-    """Computes batches of recommendations.
+    """Computes batches of recommendations by one version of the policy: all that is made from a version belongs to it.
 
     Args:
         policy: ranks; shared by all users.
@@ -96,7 +97,7 @@ class Ranker:
         metrics: Metrics,
         traces: Traces | None = None,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
         self._popularity = popularity
         self._store = store
         self._writer = writer
@@ -109,7 +110,11 @@ class Ranker:
         self._temperature = np.full(len(pb.Mode.values()), policy.manifest.temperature, np.float32)
         self._temperature[pb.MODE_GREEDY] = 0.0
         self._temperature[pb.MODE_EXPLORE] = policy.manifest.temperature or 1.0
-        metrics.policy.labels(policy.version, self._adapter).set(1)
+
+    @property
+    def packing(self) -> Packing:
+        """How the copies of this version are stored."""
+        return self._personaliser.packing
 
     async def run(self, jobs: list[RecommendJob]) -> None:
         """Answers every job of a batch."""
@@ -124,7 +129,7 @@ class Ranker:
             kept, decided = await self._store.read_named(
                 keys,
                 [name.user for name in names],
-                attributes=self._policy.spec.attributes > 0,
+                attributes=self.policy.spec.attributes > 0,
                 within_s=READ_SHARE * _time_left(jobs),
             )
         except StoreUnavailableError as error:
@@ -227,9 +232,9 @@ class Ranker:
         requests = [query.request for query in queries]
         everybody = len(part) == users.state.events.users
         events = users.state.events if everybody else users.state.events.map(lambda x: x[part])
-        items = self._policy.items
+        items = self.policy.items
         rows, unknown = candidates.resolve(requests, items) if candidates_given else (None, {})
-        ranking = self._policy.rank(
+        ranking = self.policy.rank(
             users.adapted.copy if everybody else users.adapted.copy[part],
             events,
             rows,
@@ -330,7 +335,7 @@ class Ranker:
     def _callers_order(self, query: Query, why: str, unknown: Iterable[str] = ()) -> pb.RecommendResponse:
         """The reply with the first candidates, in the order in which they came."""
         adaptation = pb.Adaptation(
-            policy_version=self._policy.version, adapter=self._adapter, source=pb.SOURCE_BASELINE, reason=why
+            policy_version=self.policy.version, adapter=self._adapter, source=pb.SOURCE_BASELINE, reason=why
         )
         return pb.RecommendResponse(
             decision_id=query.decision_id,
@@ -342,7 +347,7 @@ class Ranker:
 
     def _describe(self, out: pb.Adaptation, users: Users, i: int) -> None:
         """Says what the user's copy was made from."""
-        out.policy_version = self._policy.version
+        out.policy_version = self.policy.version
         out.adapter = self._adapter
         out.watermark = int(users.state.watermark[i])
         out.source, out.reason = users.source[i], users.reason[i]

@@ -31,6 +31,7 @@ from service.popularity import Popularity
 from service.ports import check_free, expose
 from service.ranker import Query, Ranker
 from service.servicer import SERVICE, Servicer
+from service.serving import Serving
 from service.settings import MAX_HISTORY, AccessSettings, ServerSettings, StoreSettings
 from service.stock import Stock
 from service.store import Store, connect, history, shown
@@ -133,10 +134,11 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         except StoreUnavailableError as error:
             raise StartupError(f"the changes of items could not be read: {error}") from error
         stack.push_async_callback(stock.close)
-        ranker = Ranker(policy, store, writer, popularity, metrics, traces)
+        serving = Serving(Ranker(policy, store, writer, popularity, metrics, traces))
+        metrics.policy.labels(policy.version, policy.spec.adapter).set(1)
         batch = settings.batch
         batcher = Batcher[Query, bytes](
-            ranker.run,
+            serving.run,
             window_s=batch.window_s,
             max_users=batch.max_users,
             max_cost=batch.max_candidates,
@@ -152,7 +154,7 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         shards = decisions.shards, decisions.cap
         streams = Streams()
         servicer = Servicer(
-            policy, store, batcher, popularity, metrics, gate, writer, stock, streams, shards, access, traces
+            serving, store, batcher, popularity, metrics, gate, writer, stock, streams, shards, access, traces
         )
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         server = grpc.aio.server(options=_options(settings, worker))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 
-from meta.policy import Policy
 from protos.quickstudy.v1 import decision_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import decisions
@@ -24,6 +23,7 @@ from service.interceptors import Handler, deadline, method_handler
 from service.metrics import Metrics
 from service.popularity import Popularity
 from service.ranker import Query
+from service.serving import Serving
 from service.stock import Stock
 from service.store import Appended, EventLog, Store, attributes, copies, history, item_store
 from service.streams import Streams, stream_handler
@@ -60,13 +60,14 @@ class Servicer:
     """The handlers of service Recommender; each returns a serialized reply or raises a ServiceError.
 
     Args:
+        serving: whose policy answers.
         gate: whom every call has to pass; None: nobody.
         shards: how many streams keep a tenant's events, and how many entries they keep together, about.
     """
 
     def __init__(
         self,
-        policy: Policy,
+        serving: Serving,
         store: Store,
         batcher: Batcher[Query, bytes],
         popularity: Popularity,
@@ -79,7 +80,7 @@ class Servicer:
         access: AccessLog | None = None,
         traces: Traces | None = None,
     ) -> None:
-        self._policy = policy
+        self._serving = serving
         self._store = store
         self._batcher = batcher
         self._popularity = popularity
@@ -90,7 +91,6 @@ class Servicer:
         self._traces = traces
         self._stock = stock
         self._streams = streams
-        self._packing = copies.Packing(policy)
         self._new_ids = decisions.new_ids()
         self._shards = itertools.cycle(range(shards[0]))
         self._stream_cap = max(1, shards[1] // shards[0])
@@ -121,7 +121,7 @@ class Servicer:
         """Ranks."""
         check_recommend(request)
         query = Query.of(request, next(self._new_ids), tenant)
-        cost = len(request.candidate_ids) or len(self._policy.items) // CHEAPER + 1
+        cost = len(request.candidate_ids) or len(self._serving.active.policy.items) // CHEAPER + 1
         if self._traces is not None:
             query.span = self._traces.current()
         started = perf_counter()
@@ -169,7 +169,8 @@ class Servicer:
         check_user_id(request.user_id)
         values, cached, known = await self._store.read([user_key(tenant, request.user_id)])
         records = history.records(values[0])
-        items = self._policy.items
+        ranker = self._serving.active
+        items = ranker.policy.items
         watermark = history.watermark(values[0])
         reply = pb.GetUserResponse(watermark=watermark)
         for record, row, at in zip(
@@ -187,8 +188,8 @@ class Servicer:
             marks = np.frombuffer(cached[0][: copies.MARKS], "<u8").tolist()
             version = f"{marks[0]:016x}"
             changed = history.decode(values, items).mark
-            mark = self._packing.marks(known, changed)
-            found = self._packing.unpack(cached, np.array([watermark], np.uint64), mark)
+            mark = ranker.packing.marks(known, changed)
+            found = ranker.packing.unpack(cached, np.array([watermark], np.uint64), mark)
             reply.copy.CopyFrom(
                 pb.CopyStatus(present=True, current=bool(found.current[0]), policy_version=version, watermark=marks[1])
             )
@@ -210,7 +211,7 @@ class Servicer:
         await self._store.describe(
             {user_key(tenant, user.user_id): attributes.pack(user.attributes) for user in request.users}
         )
-        columns = self._policy.manifest.attributes
+        columns = self._serving.active.policy.manifest.attributes
         unknown = [attributes.unknown(user.attributes, columns) for user in request.users]
         self._metrics.unknown_names.labels("UpsertUsers").inc(sum(map(len, unknown)))
         return pb.UpsertUsersResponse(unknown_names=sorted(set().union(*unknown))).SerializeToString()
@@ -227,7 +228,7 @@ class Servicer:
         """Takes items out of the catalogue of all tenants."""
         check_item_ids(request)
         ids = list(dict.fromkeys(request.item_ids))
-        known = self._policy.items.rows(ids) >= 0
+        known = self._serving.active.policy.items.rows(ids) >= 0
         await self._stock.change({item_id: self._stock.deletion(item_id) for item_id in ids})
         unknown = [item_id for item_id, is_known in zip(ids, known.tolist(), strict=True) if not is_known]
         return pb.DeleteItemsResponse(unknown_ids=unknown).SerializeToString()
@@ -257,5 +258,5 @@ class Servicer:
         for event in added:
             if event.HasField("time"):
                 self._metrics.reward_delay.observe(max(0, now_ms - time_ms(event)) / 1_000)
-        if unknown := int((self._policy.items.rows([event.item_id for event in added]) < 0).sum()):
+        if unknown := int((self._serving.active.policy.items.rows([event.item_id for event in added]) < 0).sum()):
             self._metrics.unknown_items.labels("RecordEvents").inc(unknown)

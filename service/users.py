@@ -64,7 +64,7 @@ class Personaliser:
 
     def __init__(self, policy: Policy, metrics: Metrics) -> None:
         self._policy = policy
-        self._packing = copies.Packing(policy)
+        self.packing = copies.Packing(policy)
         self._seconds = metrics.adaptation_seconds
         self._before, self._after = (metrics.adaptation_loss.labels(moment) for moment in ("before", "after"))
         self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached", "refused")}
@@ -73,7 +73,7 @@ class Personaliser:
         """Decodes histories and copies, and adapts the users whose copy is missing or older than what is kept."""
         values = kept.histories
         state = history.decode(values, self._policy.items)
-        found = self._packing.unpack(kept.copies, state.watermark, self._packing.marks(kept.attributes, state.mark))
+        found = self.packing.unpack(kept.copies, state.watermark, self.packing.marks(kept.attributes, state.mark))
         known = state.events.mask.any(axis=1)
         stale = np.flatnonzero(known & ~found.current)
         adapted: Adaptation = found.adaptation
@@ -98,8 +98,8 @@ class Personaliser:
         if not users.fresh.size:
             return []
         new = users.adapted.map(lambda x: x[users.fresh])
-        mark = self._packing.marks(kept.attributes, users.state.mark)
-        packed = self._packing.pack(new, users.state.watermark[users.fresh], mark[users.fresh])
+        mark = self.packing.marks(kept.attributes, users.state.mark)
+        packed = self.packing.pack(new, users.state.watermark[users.fresh], mark[users.fresh])
         return [
             FreshCopy(keys[i], (kept.histories[i] or b"")[: history.HEADER], value)
             for i, value in zip(users.fresh.tolist(), packed, strict=True)
