@@ -18,6 +18,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from meta.catalogue import Catalogue
 from meta.policy import Policy
 from meta.types import FloatArray
 from service.access.tenants import NOBODY, key
@@ -25,6 +26,7 @@ from service.decay import Decay
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
 from service.store import Store
+from service.trend import Trend
 
 SHARE = 20
 """The task waits so many times as long as a round of it took: it never takes more than a twentieth of the process."""
@@ -32,10 +34,9 @@ _LOG = logging.getLogger("quickstudy")
 
 
 class Popularity:
-    """The live part of a policy's popularity, for each tenant.
+    """The live part of the popularity that policies read, for each tenant.
 
     Args:
-        policy: says which half-lives it reads; without any, nothing is counted.
         store: where the counts are.
         refresh_s: seconds between two rounds, at least.
         tenants: whose counts are read from the start.
@@ -43,20 +44,19 @@ class Popularity:
 
     def __init__(
         self,
-        policy: Policy,
         store: Store,
         metrics: Metrics,
         *,
         refresh_s: float = 2.0,
         tenants: Iterable[str] = (NOBODY,),
     ) -> None:
-        self._policy = policy
         self._store = store
         self._metrics = metrics
         self._refresh = refresh_s
-        self._decays = [Decay.near(half_life) for half_life in policy.half_lives_ms]
-        self._terms: dict[str, FloatArray | None] = dict.fromkeys(tenants)
-        self._pending: dict[tuple[str, int, int], dict[bytes, float]] = defaultdict(lambda: defaultdict(float))
+        self._tenants = frozenset(tenants)
+        self._trends: list[Trend] = []
+        self._decays: frozenset[Decay] = frozenset()
+        self._pending: dict[tuple[str, Decay, int], dict[bytes, float]] = defaultdict(lambda: defaultdict(float))
         self._waiting = 0
         self._read_at = -math.inf
         self._closing = asyncio.Event()
@@ -64,31 +64,34 @@ class Popularity:
         metrics.follow(metrics.popularity_age, lambda: time.monotonic() - self._read_at)
 
     def start(self) -> None:
-        """Starts the task on the running loop, where the policy reads popularity at all."""
-        if self._decays:
-            self._task = asyncio.create_task(self._run(), name="popularity")
+        """Starts the task on the running loop."""
+        self._task = asyncio.create_task(self._run(), name="popularity")
 
-    def counted_for(self, tenant: str) -> str:
-        """The tenant by whose likes these requests are ranked; one for all where likes are not counted."""
-        return tenant if self._decays else NOBODY
+    async def follow(self, policy: Policy) -> Trend:
+        """What is popular as a policy reads it, kept up to date until `leave`; read once before this returns.
 
-    def term(self, tenant: str) -> FloatArray | None:
-        """float32 [N], what the policy adds to the advantages of a tenant's requests now; None until counts were read.
-
-        A tenant who asks is one whose counts are read from then on.
+        While the store is away it knows nothing yet.
         """
-        return self._terms.setdefault(tenant, None)
+        trend = Trend(policy, self._tenants.union(*(other.terms for other in self._trends)))
+        with suppress(StoreUnavailableError):
+            await self._renew(trend)
+        self._follow([*self._trends, trend])
+        return trend
+
+    def leave(self, trend: Trend) -> None:
+        """Follows a trend no longer."""
+        self._follow([other for other in self._trends if other is not trend])
 
     def add(self, tenant: str, likes: Iterable[tuple[bytes, int]], now_ms: int) -> None:
         """Counts likes of a tenant's users: the 8-byte hash of an item, and when, in ms since 1970. Returns at once."""
         if not self._decays:
             return
-        oldest = [decay.generation(now_ms) - 1 for decay in self._decays]
+        oldest = [(decay, decay.generation(now_ms) - 1) for decay in self._decays]
         for item, time_ms in likes:
-            for which, decay in enumerate(self._decays):
+            for decay, first in oldest:
                 generation = decay.generation(time_ms)
-                if generation >= oldest[which]:
-                    self._pending[tenant, which, generation][item] += decay.weight(time_ms, generation)
+                if generation >= first:
+                    self._pending[tenant, decay, generation][item] += decay.weight(time_ms, generation)
             self._waiting += 1
 
     async def close(self) -> None:
@@ -129,8 +132,8 @@ class Popularity:
             return
         self._pending, self._waiting = defaultdict(lambda: defaultdict(float)), 0
         counts = {
-            key(tenant, self._decays[which].name(generation)): (self._decays[which].ttl_s, items)
-            for (tenant, which, generation), items in pending.items()
+            key(tenant, decay.name(generation)): (decay.ttl_s, items)
+            for (tenant, decay, generation), items in pending.items()
         }
         try:
             await self._store.count(counts)
@@ -140,21 +143,33 @@ class Popularity:
         self._metrics.likes.labels("counted").inc(likes)
 
     async def _read(self) -> None:
-        for tenant in list(self._terms):
-            self._terms[tenant] = await self._read_of(tenant, time.time_ns() // 1_000_000)
+        for trend in self._trends:
+            await self._renew(trend)
+
+    async def _renew(self, trend: Trend) -> None:
+        if not trend.decays:
+            return
+        for tenant in list(trend.terms):
+            trend.terms[tenant] = await self._term(trend, tenant, time.time_ns() // 1_000_000)
         self._read_at = time.monotonic()
 
-    async def _read_of(self, tenant: str, now_ms: int) -> FloatArray:
-        counts = np.zeros((len(self._decays), len(self._policy.catalogue)))
-        for row, decay in zip(counts, self._decays, strict=True):
+    async def _term(self, trend: Trend, tenant: str, now_ms: int) -> FloatArray:
+        catalogue = trend.policy.catalogue
+        counts = np.zeros((len(trend.decays), len(catalogue)))
+        for row, decay in zip(counts, trend.decays, strict=True):
             for name, divisor in decay.readable(now_ms).items():
-                self._place(row, await self._store.counts(key(tenant, name)), divisor)
-        return self._policy.popularity(counts, now_ms)
+                _place(row, catalogue, await self._store.counts(key(tenant, name)), divisor)
+        return trend.policy.popularity(counts, now_ms)
 
-    def _place(self, row: FloatArray, found: Mapping[bytes, bytes], divisor: float) -> None:
-        """Adds the counts of items that the catalogue knows to a row [N]."""
-        sound = {item: value for item, value in found.items() if len(item) == 8}
-        hashes = np.frombuffer(b"".join(sound), "<u8")
-        at = self._policy.catalogue.rows_of_hashes(hashes)
-        values = np.fromiter(map(float, sound.values()), np.float64, len(sound)) / divisor
-        row[at[at >= 0]] += values[at >= 0]
+    def _follow(self, trends: list[Trend]) -> None:
+        self._trends = trends
+        self._decays = frozenset(decay for trend in trends for decay in trend.decays)
+
+
+def _place(row: FloatArray, catalogue: Catalogue, found: Mapping[bytes, bytes], divisor: float) -> None:
+    """Adds the counts of items that the catalogue knows to a row [N]."""
+    sound = {item: value for item, value in found.items() if len(item) == 8}
+    hashes = np.frombuffer(b"".join(sound), "<u8")
+    at = catalogue.rows_of_hashes(hashes)
+    values = np.fromiter(map(float, sound.values()), np.float64, len(sound)) / divisor
+    row[at[at >= 0]] += values[at >= 0]

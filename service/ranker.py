@@ -22,11 +22,11 @@ from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.logs import about
 from service.metrics import Metrics
-from service.popularity import Popularity
 from service.replies import ItemEncoder
 from service.store import Kept, Store
 from service.store.copies import Packing
 from service.store.named import Name, find, name_of
+from service.trend import Trend
 from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
@@ -83,7 +83,7 @@ class Ranker:
     Args:
         policy: ranks; shared by all users.
         store: where histories and copies are read.
-        popularity: what is popular now.
+        trend: what is popular now, as the policy reads it.
         writer: takes fresh copies and decisions after the replies have left.
         traces: take the stages of a batch; None: nobody wants them.
     """
@@ -93,12 +93,12 @@ class Ranker:
         policy: Policy,
         store: Store,
         writer: Writer,
-        popularity: Popularity,
+        trend: Trend,
         metrics: Metrics,
         traces: Traces | None = None,
     ) -> None:
         self.policy = policy
-        self._popularity = popularity
+        self._trend = trend
         self._store = store
         self._writer = writer
         self._contexts = Contexts(policy, metrics)
@@ -215,7 +215,7 @@ class Ranker:
         """Ranks both kinds of requests of each tenant, sets every reply, and returns the decisions to log."""
         parts: dict[tuple[str, bool], list[int]] = {}
         for i, job in enumerate(jobs):
-            tenant = self._popularity.counted_for(job.request.tenant)
+            tenant = self._trend.counted_for(job.request.tenant)
             parts.setdefault((tenant, bool(job.request.request.candidate_ids)), []).append(i)
         logged: list[decisions.Logged] = []
         for (tenant, some_given), part in parts.items():
@@ -243,7 +243,7 @@ class Ranker:
             seed=np.array([query.seed for query in queries], np.uint64),
             excluded=None if rows is not None else candidates.hidden(requests, events.item, items),
             context=users.context if everybody else users.context.map(lambda x: x[part]),
-            popularity=self._popularity.term(tenant),
+            popularity=self._trend.term(tenant),
         )
         return self._reply(jobs, part, users, ranking, unknown)
 

@@ -117,7 +117,6 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         writer.start()
         stack.push_async_callback(writer.close)
         popularity = Popularity(
-            policy,
             store,
             metrics,
             refresh_s=settings.popularity_refresh_s,
@@ -128,13 +127,14 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         traces = _traces(settings)
         if traces is not None:
             stack.push_async_callback(asyncio.to_thread, traces.close)
-        stock = Stock(policy, ItemStore(store), metrics, refresh_s=settings.items_refresh_s)
+        stock = Stock(ItemStore(store), metrics, refresh_s=settings.items_refresh_s)
         try:
             await stock.start()
         except StoreUnavailableError as error:
             raise StartupError(f"the changes of items could not be read: {error}") from error
         stack.push_async_callback(stock.close)
-        serving = Serving(Ranker(policy, store, writer, popularity, metrics, traces))
+        await stock.follow(policy)
+        serving = Serving(Ranker(policy, store, writer, await popularity.follow(policy), metrics, traces))
         metrics.policy.labels(policy.version, policy.spec.adapter).set(1)
         batch = settings.batch
         batcher = Batcher[Query, bytes](

@@ -220,7 +220,8 @@ class Servicer:
         """Puts items into the catalogue of all tenants, and says which names of features the policy does not use."""
         check_items(request)
         await self._stock.change({item.item_id: item_store.pack(item.item_id, item.features) for item in request.items})
-        unknown = [self._stock.unknown_names(item.features) for item in request.items]
+        columns = self._serving.active.policy.catalogue.columns
+        unknown = [attributes.unknown(item.features, columns) for item in request.items]
         self._metrics.unknown_names.labels("UpsertItems").inc(sum(map(len, unknown)))
         return pb.UpsertItemsResponse(unknown_names=sorted(set().union(*unknown))).SerializeToString()
 

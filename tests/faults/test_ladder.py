@@ -18,11 +18,11 @@ from service.access.tenants import user_key
 from service.batching import Job
 from service.client import Client
 from service.metrics import Metrics
-from service.popularity import Popularity
 from service.ranker import Query, Ranker
 from service.store import Store, connect
 from service.store.embedded import EmbeddedStore
 from service.store.history import pack
+from service.trend import Trend
 from service.writer import Writer
 from tests.service.support import start_server
 from tests.service.test_calls import order
@@ -128,7 +128,7 @@ async def test_where_ranking_breaks_the_next_step_down_answers(
     await store.start()
     await store.append({user_key("", "u"): pack("e", 1, "i1", 1.0, "", 0)})
     writer = Writer(store, metrics, backlog=10, linger_s=0.0)
-    ranker = Ranker(broken, store, writer, Popularity(broken, store, metrics), metrics)
+    ranker = Ranker(broken, store, writer, Trend(broken, ()), metrics)
     request = pb.RecommendRequest(user_id="u", candidate_ids=["i3", "x", "i3", "i1", "i2"], slate_size=3)
     job = Job(Query.of(request, "d", ""), asyncio.get_running_loop().create_future(), 5, math.inf, 0.0)
     await ranker.run([job])

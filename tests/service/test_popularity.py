@@ -121,11 +121,12 @@ async def test_a_store_that_is_away_leaves_popularity_as_it_was(tmp_path: Path, 
 
 
 async def test_nothing_is_counted_for_a_policy_that_does_not_ask(policy: Path) -> None:
-    """A policy without eras has no half-lives: no task runs, and the store is never called."""
+    """A policy without eras has no half-lives: the store is never called."""
     store = Store(connect("redis://127.0.0.1:1"), Metrics())
-    popularity = Popularity(Policy.load(policy), store, Metrics())
+    popularity = Popularity(store, Metrics())
+    trend = await popularity.follow(Policy.load(policy))
     popularity.start()
     popularity.add("", [(id_hash("i1").to_bytes(8, "little"), 0)], 0)
     await popularity.close()
-    assert popularity.term("") is None
+    assert trend.term("") is None
     await store.close()

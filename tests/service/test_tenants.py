@@ -51,11 +51,12 @@ async def test_one_id_is_another_user_with_another_tenant(store: Store) -> None:
 
 async def test_likes_of_one_tenant_do_not_move_another(store: Store, tmp_path: Path) -> None:
     """Each tenant's popularity follows the likes of its own users, in counts of its own."""
-    popularity = Popularity(Policy.load(time_policy(tmp_path / "p")), store, Metrics(), tenants=("shop", "blog"))
+    popularity = Popularity(store, Metrics(), tenants=("shop", "blog"), refresh_s=0.05)
+    trend = await popularity.follow(Policy.load(time_policy(tmp_path / "p")))
     now_ms = time.time_ns() // 1_000_000
     popularity.add("shop", [(id_hash("i3").to_bytes(8, "little"), now_ms)], now_ms)
     popularity.start()
-    await until(lambda: popularity.term("blog") is not None)
-    found = [term.tolist() for tenant in ("shop", "blog") if (term := popularity.term(tenant)) is not None]
+    await until(lambda: (shop := trend.term("shop")) is not None and shop.any())
+    found = [term.tolist() for tenant in ("shop", "blog") if (term := trend.term(tenant)) is not None]
     assert found == pytest.approx(np.array([[0, 0, 0, np.log1p(4)], [0, 0, 0, 0]]), rel=1e-4)
     await popularity.close()
