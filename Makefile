@@ -22,7 +22,7 @@ demo: $(READY)  ## the main job: learn, serve, let 200 new users click, draw the
 	$(BIN)/quickstudy demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 soak: $(READY)  ## faults and load for as long as it takes to judge them; wants a machine of its own
 	$(BIN)/python -m pytest -m soak -s tests/faults

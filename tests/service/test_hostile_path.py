@@ -15,7 +15,7 @@ HOSTILE = b"".join(call("/quickstudy.v1.XX/Recommend", b"")).replace(b".XX/", b"
 
 async def test_a_path_that_is_no_text_does_not_shut_the_port(policy: Path, tmp_path: Path) -> None:
     """Others are answered on the connections that they have, and the service drains as ever."""
-    server = start_server(policy, tmp_path / "data")
+    server = start_server(policy, tmp_path / "data", DRAIN_S="2")
     host, _, port = server.target.rpartition(":")
     async with Client(server.target) as client:
         await client.record([event("u", "e")])

@@ -28,10 +28,11 @@ def test_whoever_sees_choices_knows_how_weary_users_are(name: str) -> None:
 
 def test_chances_of_change_make_the_day_uniform() -> None:
     """Nobody changes before step 16; each of the days 16..24 is as likely as any other; nobody is left for day 25."""
-    chances = [DriftingTaste(1).change(step) for step in range(40)]
+    world, steady = DriftingTaste(1), DriftingTaste(1, change=None)
+    chances = [world.change(step) for step in range(40)]
     waiting = np.cumprod([1.0, *(1.0 - np.array(chances))])[:-1]
     np.testing.assert_allclose([0.0] * 16 + [1 / 9] * 9 + [0.0] * 15, waiting * chances)
-    assert [0.0] * 40 == [DriftingTaste(1, change=None).change(step) for step in range(40)]
+    assert [0.0] * 40 == [steady.change(step) for step in range(40)]
 
 
 def test_fatigue_costs_what_it_takes_off_later_appeals() -> None:
