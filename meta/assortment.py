@@ -63,13 +63,14 @@ class Assortment:
         catalogue: what the policy was made with.
         table: what the towers say of all rows.
         hidden: int [X], rows that are not to be shown.
+        late_names: uint64 [M], what tells the later rows apart (`names`).
     """
 
     catalogue: Catalogue
     table: ItemTable
     hidden: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     _ids: tuple[str, ...] = ()
-    _names: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    late_names: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     _learnt: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     _row: Mapping[str, int] = field(default_factory=dict)
     _hashes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
@@ -163,7 +164,7 @@ class Assortment:
 
     def names(self, rows: IntArray) -> IntArray:
         """What tells items apart for the noise of a draw, whatever rows they have in this process."""
-        return self._behind(rows, self._names)
+        return self._behind(rows, self.late_names)
 
     def _behind(self, rows: IntArray, values: npt.NDArray[Any]) -> IntArray:
         n = len(self.catalogue)

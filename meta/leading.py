@@ -7,29 +7,51 @@ exact best slate, the exact Plackett-Luce draw, exact propensities.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from meta.ranking import ROUNDS, gumbel, noise_bits
+from meta.ranking import ROUNDS, STEP, finish, gumbel, settled, stir
 from meta.types import FloatArray, IntArray
 
 BLOCK = 16_384
 """Items read at once: a block of floats and of 64-bit hashes stay in the nearer caches."""
 SHORT = 256
 """Items that are kept in mind while the value of the best slate is sought."""
-SLACK = 1e-3
-"""By which upper bounds in single precision are raised, in units of keys, and a thousandth of it by their size."""
 
+_EPS = float(np.finfo(np.float32).eps)
+_STEPS = np.arange(BLOCK, dtype=np.uint64) * np.uint64(STEP)
 Values = Callable[[slice | IntArray], FloatArray]
 """The values [n] of some items; -inf where one must not be shown."""
-Names = Callable[[slice], IntArray]
-"""What the noise of some neighbouring items is made from, int [n]."""
 
 
 def blocks(items: int) -> Iterator[slice]:
     """The items 0..items-1, block by block."""
     return (slice(start, min(start + BLOCK, items)) for start in range(0, items, BLOCK))
+
+
+class Names:
+    """What the noise of all items is made from: the first rows are their own names, the others have some.
+
+    Args:
+        own: rows that are their own names.
+        others: uint64 [N - own], the names of those behind them.
+    """
+
+    def __init__(self, own: int, others: npt.NDArray[np.uint64]) -> None:
+        self._own, self._others = own, others
+
+    def stirred(self, seed: int, part: slice) -> IntArray:
+        """The hashes of (seed, item) of neighbouring items before their last step, uint64 [n]."""
+        z = _STEPS[: part.stop - part.start] + np.uint64((seed + (part.start + 1) * STEP) % 2**64)
+        if part.stop > self._own:
+            first = max(part.start, self._own)
+            names = self._others[first - self._own : part.stop - self._own]
+            with np.errstate(over="ignore"):
+                z[first - part.start :] = np.uint64(seed) + (names + np.uint64(1)) * np.uint64(STEP)
+        return stir(z)
 
 
 class _Best:
@@ -88,12 +110,16 @@ class Shortlist:
 
     def value(self, size: int) -> float:
         """The value theta of the best slate of a fixed size, by Dinkelbach's method as in `ranking.slate_scores`."""
-        theta = 0.0
+        theta = self._worth(leading(self._advantage.__getitem__, len(self._odds), size))
         for _ in range(ROUNDS):
-            best = self.best(theta, size)
-            chosen = self._odds[best]
-            theta = float((chosen * self._advantage[best]).sum() / (1.0 + chosen.sum()))
+            before, theta = theta, self._worth(self.best(theta, size))
+            if settled(before, theta, _EPS):
+                break
         return theta
+
+    def _worth(self, items: IntArray) -> float:
+        chosen = self._odds[items]
+        return float((chosen * self._advantage[items]).sum() / (1.0 + chosen.sum()))
 
 
 def slate(
@@ -140,8 +166,8 @@ def draw(
 ) -> tuple[IntArray, FloatArray]:
     """Draws a slate as `ranking.plackett_luce` does, with the same noise.
 
-    An item's Gumbel noise is -log(-log u) <= -log(1 - u), of which the upper half of the hash already gives a bound:
-    only items that this bound lifts above the K best keys so far are looked at more closely.
+    Every weight is added up, and every hash is stirred; but only where its highest bits could lift a block's largest
+    score above the K best keys so far it becomes noise.
 
     Args:
         values: scores of the items.
@@ -158,10 +184,12 @@ def draw(
     weight: dict[int, float] = {}  # log weights of the best
     for part in blocks(items):
         x = np.asarray(values(part) / np.float32(temperature))
-        bits = noise_bits(np.uint64(seed), names(part))
-        within = SLACK + 1e-3 * SLACK * abs(best.low) if np.isfinite(best.low) else 0.0
-        at = np.flatnonzero(x + _most_noise(bits) > best.low - within)
-        key = x[at] + gumbel(bits[at])
+        peak = float(x.max())
+        if peak == -np.inf:
+            continue
+        bits = names.stirred(seed, part)
+        at = np.flatnonzero(bits >= _least_bits(best.low - peak))
+        key = x[at] + gumbel(finish(bits[at]))
         at, key = at[key > best.low], key[key > best.low]
         if at.size:
             best.meet(at + part.start, key)
@@ -170,21 +198,20 @@ def draw(
             inside = best.place[best.place >= part.start] - part.start
             weight |= zip((inside + part.start).tolist(), x[inside].tolist(), strict=True)
             x[inside] = -np.inf
-        rest = float(np.logaddexp(rest, _log_sum(x)))
+            peak = float(x.max())  # what is left may be far below
+        rest = float(np.logaddexp(rest, _log_sum(x, peak)))
     picked = np.array([weight[place] for place in best.place.tolist()])
     # Add up what remains from the end: subtracting what was drawn from the total would cancel.
     below = np.logaddexp.accumulate(np.concatenate([[rest], picked[::-1]]))[:0:-1]
     return best.place, np.minimum(picked - below, 0.0)
 
 
-def _most_noise(bits: IntArray) -> FloatArray:
-    """Upper bounds of the Gumbel noise that hashes uint64 [n] make: float32 [n]."""
-    short = (~(bits >> np.uint64(32)).astype(np.uint32)).astype(np.float32)  # (1 - u) 2^32, rounded down
-    bound: FloatArray = np.float32(32 * np.log(2)) - np.log(np.maximum(short, np.float32(2.0**-22)))
-    return bound
+def _least_bits(noise: float) -> np.uint64:
+    """What stirred bits must reach to become Gumbel noise -log(-log u) above this, rounded down to what is settled."""
+    tail = -math.expm1(-math.exp(min(-noise, 700.0)))  # 1 - u
+    return np.uint64(max(0, int(2**31 * (1 - tail * (1 + 1e-6))) - 1) << 33)
 
 
-def _log_sum(x: FloatArray) -> float:
-    """Log sum e^x; -inf where all are."""
-    peak = float(x.max())
-    return peak + float(np.log(np.exp(x - np.float32(peak)).sum())) if peak > -np.inf else peak
+def _log_sum(x: FloatArray, peak: float) -> float:
+    """Log sum e^x of values whose largest is the peak; -inf where all are."""
+    return peak + math.log(np.exp(x - np.float32(peak)).sum()) if peak > -np.inf else peak

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy as shallow_copy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -19,9 +18,9 @@ from meta.assortment import Assortment, Change
 from meta.catalogue import Catalogue
 from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.choice import losses
-from meta.leading import slate
+from meta.leading import Names, slate
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
-from meta.scoring import HELD, Asked, of_all, of_rows
+from meta.scoring import HELD, Asked, Whole, of_all, of_rows
 from meta.state import prefix_ages
 from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
 
@@ -51,7 +50,7 @@ class Policy:
         self._params = {name: np.asarray(value) for name, value in settled.items()}
         self._nobody = self._start(np.zeros((1, self.spec.attributes), np.float32))
         self.width = self._nobody.shape[1]
-        self.items = Assortment(self.catalogue, q_network.items(self._params, self.spec, self.catalogue.features))
+        self._lay_out()
 
     @classmethod
     def load(cls, folder: Path) -> Policy:
@@ -74,7 +73,7 @@ class Policy:
         other = shallow_copy(self)
         other.catalogue, other.spec = catalogue, replace(self.spec, items=len(catalogue))
         other.manifest = replace(self.manifest, spec=other.spec)
-        other.items = Assortment(catalogue, q_network.items(self._params, other.spec, catalogue.features))
+        other._lay_out()
         return other
 
     def assortment(self, changes: Mapping[str, Change]) -> Assortment:
@@ -228,10 +227,11 @@ class Policy:
         users, width = len(slate_size), len(items)
         size = min(int(slate_size.max()), width)
         ranking = Ranking(np.full((users, size), -1), *(np.zeros((users, size), np.float32) for _ in range(3)))
+        names = Names(len(items.catalogue), items.late_names)
         together = max(1, HELD // width)
         for start in range(0, users, together):
             part = slice(start, min(start + together, users))
-            odds, advantage = of_all(self._params, self.spec, items, asked.some(part))
+            odds, advantage = of_all(self._params, self.spec, self._whole, items, asked.some(part))
             advantage[:, items.hidden] = -np.inf
             for b in range(part.start, part.stop):
                 mine = advantage[b - start]
@@ -239,7 +239,7 @@ class Policy:
                     mine[excluded[b][excluded[b] >= 0]] = -np.inf
                 k, t = min(int(slate_size[b]), width), float(temperature[b])
                 rows, scores, propensity = slate(
-                    None if odds is None else odds[b - start], mine, k, t, int(seed[b]), partial(_names, items)
+                    None if odds is None else odds[b - start], mine, k, t, int(seed[b]), names
                 )
                 k = len(rows)
                 ranking.row[b, :k], ranking.score[b, :k], ranking.log_propensity[b, :k] = rows, scores, propensity
@@ -265,6 +265,11 @@ class Policy:
             candidates = np.broadcast_to(everything, (events.users, len(everything)))
         _, _, scores, _, valid = self._look(candidates, asked, slate_size, excluded)
         return scores, valid
+
+    def _lay_out(self) -> None:
+        """Runs the item towers over the catalogue."""
+        table = q_network.items(self._params, self.spec, self.catalogue.features)
+        self.items, self._whole = Assortment(self.catalogue, table), Whole.of(table, self.spec)
 
     def _asked(self, copy: FloatArray, events: Events, context: Context | None, popularity: FloatArray | None) -> Asked:
         """What is believed of the users at their requests."""
@@ -331,11 +336,6 @@ class Policy:
             of = slate_size == size
             scores[of] = slate_scores(v[of], advantage[of], valid[of], min(int(size), valid.shape[-1]))
         return scores
-
-
-def _names(items: Assortment, part: slice) -> IntArray:
-    """What the noise of neighbouring items is made from."""
-    return items.names(np.arange(part.start, part.stop))
 
 
 def _window(events: Events, fresh: BoolArray) -> tuple[int, int]:

@@ -7,11 +7,13 @@ import numpy as np
 from meta.arrays import namespace, take, top
 from meta.types import Array, BoolArray, FloatArray, IntArray
 
-ROUNDS = 3
-"""Rounds of Dinkelbach's method; it converges superlinearly, and three reach the exact slate in practice."""
+ROUNDS = 30
+"""Most rounds of Dinkelbach's method; it converges superlinearly, from a good start nearly always within five."""
 MAX_LOGIT = 30.0
 UNAVAILABLE = -1e30
 """Score of what must not be shown; finite, so that differences stay numbers."""
+STEP = 0x9E3779B97F4A7C15
+"""By how much the hashes of neighbouring rows differ before they are stirred: 2^64 over the golden ratio."""
 
 
 def slate_value(v: Array, advantage: Array) -> Array:
@@ -25,7 +27,8 @@ def slate_scores(v: Array, advantage: Array, valid: Array, slate_size: int) -> A
     """Each item's share e^v (Adv - theta) of the best slate's value theta (Dinkelbach 1967).
 
     The `slate_size` items of the largest score are the slate of that fixed size with the largest expected advantage,
-    found in O(C) without a linear program; correct with negative advantages.
+    found in O(C) without a linear program; correct with negative advantages. It starts from the items of the largest
+    advantages, which is closer than theta = 0 the more candidates there are.
 
     Args:
         v: float [..., C], choice logits.
@@ -38,12 +41,25 @@ def slate_scores(v: Array, advantage: Array, valid: Array, slate_size: int) -> A
     """
     xp = namespace(v)
     odds = xp.exp(xp.clip(v, -MAX_LOGIT, MAX_LOGIT))
-    theta = xp.zeros_like(v[..., :1])
-    for _ in range(ROUNDS):
-        best = top(xp.where(valid, odds * (advantage - theta), UNAVAILABLE), slate_size)
+
+    def worth(key: Array) -> Array:
+        """The value of the slate of the largest keys."""
+        best = top(xp.where(valid, key, UNAVAILABLE), slate_size)
         chosen = xp.where(take(valid, best), take(odds, best), 0.0)
-        theta = (xp.sum(chosen * take(advantage, best), axis=-1) / (1.0 + xp.sum(chosen, axis=-1)))[..., None]
+        value = xp.sum(chosen * take(advantage, best), axis=-1) / (1.0 + xp.sum(chosen, axis=-1))
+        return value[..., None]
+
+    theta = worth(advantage)
+    for _ in range(ROUNDS):
+        before, theta = theta, worth(odds * (advantage - theta))
+        if bool(xp.all(settled(before, theta, xp.finfo(theta.dtype).eps))):
+            break
     return xp.where(valid, odds * (advantage - theta), UNAVAILABLE)
+
+
+def settled(before: Array, theta: Array, eps: float) -> Array:
+    """Whether a round of Dinkelbach's method has changed values by no more than rounding does."""
+    return abs(theta - before) <= 4 * eps * (1.0 + abs(theta))
 
 
 def drop_repeats(rows: IntArray) -> None:
@@ -70,12 +86,22 @@ def gumbel_noise(seed: IntArray, name: IntArray) -> FloatArray:
 def noise_bits(seed: np.uint64 | IntArray, name: IntArray) -> IntArray:
     """The hash of (seed, item), uint64: splitmix64 (Steele et al. 2014) in place of a generator's stream."""
     with np.errstate(over="ignore"):
-        z = seed + (name.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            z ^= z >> np.uint64(shift)
-            z *= np.uint64(factor)
-        z ^= z >> np.uint64(31)
+        z = seed + (name.astype(np.uint64) + np.uint64(1)) * np.uint64(STEP)
+    return finish(stir(z))
+
+
+def stir(z: IntArray) -> IntArray:
+    """All of the hash but its last step, in place, from seed + (name + 1) STEP as uint64."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z ^= z >> np.uint64(shift)
+        z *= np.uint64(factor)
     return z
+
+
+def finish(z: IntArray) -> IntArray:
+    """The last step of the hash, which leaves the highest 31 bits as they are."""
+    done: IntArray = z ^ (z >> np.uint64(31))
+    return done
 
 
 def gumbel(bits: IntArray) -> FloatArray:

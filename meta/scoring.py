@@ -12,7 +12,7 @@ from meta.arrays import lines
 from meta.assortment import Assortment
 from meta.choice import MAX_LOGIT
 from meta.leading import blocks
-from meta.q_network import Belief
+from meta.q_network import Belief, ItemTable
 from meta.spec import Spec
 from meta.types import Context, Events, FloatArray, IntArray, Params
 
@@ -64,27 +64,52 @@ def of_rows(
     return v, np.exp(params["advantage.log_scale"]) * advantage
 
 
-def of_all(params: Params, spec: Spec, items: Assortment, asked: Asked) -> tuple[FloatArray | None, FloatArray]:
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The towers of the catalogue's own items in columns: to be read from end to end, at the speed of the memory.
+
+    Args:
+        q: float32 [E + 1, N], advantage embeddings and, below them, biases.
+        v: float32 [E + 1, N], those of choice; None where no slate model asks for them.
+    """
+
+    q: FloatArray
+    v: FloatArray | None
+
+    @classmethod
+    def of(cls, table: ItemTable, spec: Spec) -> Whole:
+        """Copies the lines of a table into columns."""
+
+        def columns(e: FloatArray, b: FloatArray) -> FloatArray:
+            out = np.empty((e.shape[1] + 1, len(e)), np.float32)
+            for part in blocks(len(e)):
+                out[:-1, part], out[-1, part] = e[part].T, b[part]
+            return out
+
+        return cls(columns(table.e_q, table.b_q), columns(table.e_v, table.b_v) if spec.slate == "logit" else None)
+
+
+def of_all(
+    params: Params, spec: Spec, whole: Whole, items: Assortment, asked: Asked
+) -> tuple[FloatArray | None, FloatArray]:
     """Odds e^v (None where no slate model asks for them) and advantages, float32 [B, N + M], of all rows.
 
     Every block of the tables is read once for the whole batch; `HELD` says how large that may be.
     """
     n, users = len(items.catalogue), asked.events.users
-    table, belief = items.base, asked.belief
     advantage = np.empty((users, len(items)), np.float32)
-    odds = np.empty_like(advantage) if spec.slate == "logit" else None
-    terms = list(_logged(params, spec, items, asked, None))
+    odds = None if whole.v is None else np.empty_like(advantage)
     scale = np.exp(params["advantage.log_scale"])
+    terms = [scale * term for term in _logged(params, spec, items, asked, None)]
+    one = np.ones((users, 1), np.float32)
+    taste_q = scale * np.concatenate([asked.belief.taste_q[:, 0], one], axis=1)
+    taste_v = np.concatenate([asked.belief.taste_v[:, 0], one], axis=1)
     for part in blocks(n):
-        block = belief.taste_q[:, 0] @ table.e_q[part].T
-        block += table.b_q[part]
+        block = np.matmul(taste_q, whole.q[:, part], out=advantage[:, part])
         for term in terms:
             block += term[..., part]
-        np.multiply(block, scale, out=advantage[:, part])
-        if odds is not None:
-            block = belief.taste_v[:, 0] @ table.e_v[part].T
-            block += table.b_v[part]
-            odds[:, part] = _odds(block)
+        if odds is not None and whole.v is not None:
+            odds[:, part] = _odds(taste_v @ whole.v[:, part])
     if spec.neighbours:
         neighbours.recall_into(advantage, scale, params, *_met(items, asked))
     if n < len(items):

@@ -17,6 +17,7 @@ from meta.types import Array, Context, FloatArray, IntArray, Ranking
 from tests.meta.worlds_of_numbers import ITEMS, checkpoint_parts, histories
 
 N, K = 40_000, 7
+NAMES = leading.Names(N, np.zeros(0, np.uint64))
 
 
 @pytest.fixture
@@ -24,11 +25,6 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 7 items, and room for two users at a time: the 50 items of the tests take many of both."""
     monkeypatch.setattr(leading, "BLOCK", 7)
     monkeypatch.setattr(policy, "HELD", 2 * ITEMS + 20)
-
-
-def names(part: slice) -> IntArray:
-    """Rows are their own names."""
-    return np.arange(part.start, part.stop)
 
 
 def test_the_leading_items_are_those_of_a_full_sort() -> None:
@@ -43,10 +39,10 @@ def test_fewer_items_than_positions_give_a_short_slate() -> None:
     values = np.full(N, -np.inf, np.float32)
     values[[20_000, 5]] = 1.0, 2.0
     assert leading.leading(values.__getitem__, N, K).tolist() == [5, 20_000]
-    drawn, log_propensity = draw(values.__getitem__, N, K, 1.0, 3, names)
+    drawn, log_propensity = draw(values.__getitem__, N, K, 1.0, 3, NAMES)
     assert sorted(drawn.tolist()) == [5, 20_000]
     assert np.exp(log_propensity).tolist() == pytest.approx([1 / (1 + np.exp(values[drawn[1]] - values[drawn[0]])), 1])
-    assert [len(x) for x in draw(np.full(N, -np.inf).__getitem__, N, K, 1.0, 3, names)] == [0, 0]
+    assert [len(x) for x in draw(np.full(N, -np.inf).__getitem__, N, K, 1.0, 3, NAMES)] == [0, 0]
 
 
 @pytest.mark.parametrize("temperature", [0.001, 0.1, 1.0, 30.0])
@@ -64,9 +60,21 @@ def test_a_draw_in_blocks_is_the_draw_of_an_array(temperature: float, seed: int)
         gumbel_noise(np.array([seed], np.uint64), rows),
         K,
     )
-    drawn, found = draw(np.where(valid, scores, -np.inf).__getitem__, N, K, temperature, seed, names)
+    drawn, found = draw(np.where(valid, scores, -np.inf).__getitem__, N, K, temperature, seed, NAMES)
     assert expected[0].tolist() == drawn.tolist()
     np.testing.assert_allclose(found, log_propensity[0], rtol=1e-6, atol=1e-6)
+
+
+def test_items_with_names_keep_their_noise_whatever_row_they_have() -> None:
+    """A draw among rows of which the last have names of their own is that of the same names as candidates."""
+    rng = np.random.default_rng(9)
+    scores = rng.normal(size=(1, N)).astype(np.float32)
+    own = N - 20_000  # the border is inside of a block
+    others = rng.integers(0, 2**64, 20_000, np.uint64)
+    noise = gumbel_noise(np.array([5], np.uint64), np.concatenate([np.arange(own, dtype=np.uint64), others])[None])
+    expected, _ = plackett_luce(scores, np.ones((1, N), bool), np.ones(1), noise, K)
+    drawn, _ = draw(scores[0].__getitem__, N, K, 1.0, 5, leading.Names(own, others))
+    assert expected[0].tolist() == drawn.tolist()
 
 
 @pytest.mark.parametrize(("spread", "shift"), [(0.1, 0.0), (1.0, 0.0), (1.0, -5.0), (3.0, 1.0)])
@@ -76,7 +84,7 @@ def test_the_best_slate_in_blocks_is_that_of_an_array(spread: float, shift: floa
     v, advantage = (rng.normal(size=(2, N)) * spread + [[0.0], [shift]]).astype(np.float32)
     valid = rng.random(N) < 0.9
     expected = np.argsort(-slate_scores(v, advantage, valid, K))[:K]
-    best, _, _ = leading.slate(np.exp(v), np.where(valid, advantage, -np.inf), K, 0.0, 0, names)
+    best, _, _ = leading.slate(np.exp(v), np.where(valid, advantage, -np.inf), K, 0.0, 0, NAMES)
     assert expected.tolist() == best.tolist()
 
 

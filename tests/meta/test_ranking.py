@@ -22,6 +22,16 @@ def test_the_best_slate_is_exact(size: int) -> None:
         assert max(values.values()) == pytest.approx(values[tuple(sorted(ours.tolist()))], abs=1e-9)
 
 
+@pytest.mark.parametrize(("spread", "shift"), [(0.3, 0.0), (1.0, -5.0), (3.0, 1.0)])
+def test_the_best_slate_of_many_is_exact(spread: float, shift: float) -> None:
+    """Among 10,000 items the shares of the best slate add up to its value, as they do of no other (Dinkelbach 1967)."""
+    v, advantage = np.random.default_rng(2).normal(size=(2, 1, 10_000)) * spread + [[[0.0]], [[shift]]]
+    scores = slate_scores(v, advantage, np.ones((1, 10_000), bool), 7)[0]
+    best = np.argsort(-scores)[:7]
+    value = slate_value(v[0, best], advantage[0, best])
+    assert np.sort(np.exp(v[0]) * (advantage[0] - value))[-7:].sum() == pytest.approx(value, abs=1e-9)
+
+
 def test_invalid_candidates_are_never_best() -> None:
     """An item that may not be shown scores below every other."""
     scores = slate_scores(
