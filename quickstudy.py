@@ -282,7 +282,10 @@ def simulate(
 
 @app.command()
 def serve(
-    policy: Policy,
+    policy: Annotated[Path | None, typer.Option(help="Folder of the one policy to serve.")] = None,
+    policies: Annotated[
+        str | None, typer.Option(help="Or a store of versions, folder or URL: see `quickstudy policies`.")
+    ] = None,
     redis: Annotated[str | None, typer.Option(help="redis://, rediss:// or unix:// URL; none: embedded store.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
@@ -300,7 +303,7 @@ def serve(
     """Answer Recommend and RecordEvents; everything else is set in the environment (QUICKSTUDY_*)."""
     with clear_errors():
         from service.serve import serve as run_server
-        from service.settings import AccessSettings, ServerSettings, TlsSettings, from_environment
+        from service.settings import AccessSettings, PolicySettings, ServerSettings, TlsSettings, from_environment
 
         given: dict[str, Any] = {
             "redis": redis,
@@ -310,6 +313,7 @@ def serve(
             "metrics_port": metrics_port,
             "workers": workers,
             "insecure": insecure,
+            "policies": from_environment(PolicySettings, prefix="QUICKSTUDY_POLICIES_", store=policies),
             "tls": from_environment(
                 TlsSettings,
                 prefix="QUICKSTUDY_TLS_",

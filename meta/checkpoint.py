@@ -25,6 +25,8 @@ from meta.errors import InputError
 from meta.spec import Spec
 from meta.types import FloatArray
 
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+"""All files of a policy folder."""
 FORMAT = 1
 """Version of the folder's layout; a reader refuses any other."""
 
@@ -99,8 +101,8 @@ def save(folder: Path, manifest: Manifest, params: Mapping[str, FloatArray], cat
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (scratch / "weights.safetensors").write_bytes(weights)
-        (scratch / "manifest.json").write_text(text)
+        (scratch / WEIGHTS).write_bytes(weights)
+        (scratch / MANIFEST).write_text(text)
         scratch.chmod(0o755)
         if folder.exists():
             _refuse_foreign(folder)
@@ -108,7 +110,7 @@ def save(folder: Path, manifest: Manifest, params: Mapping[str, FloatArray], cat
         os.replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return _version(text.encode(), weights)
+    return version_of(text.encode(), weights)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -119,21 +121,8 @@ def load(folder: Path) -> Checkpoint:
     """
     if not folder.is_dir():
         raise PolicyError(f"policy folder {folder} does not exist; make one with `quickstudy train --out {folder}`")
-    text, weights = _read(folder / "manifest.json"), _read(folder / "weights.safetensors")
-    try:
-        document = json.loads(text)
-        columns = document.pop("columns")
-        if document["format"] != FORMAT:
-            raise PolicyError(f"{folder}/manifest.json has format {document['format']}, this build reads {FORMAT}")
-        document["spec"] = Spec(**document["spec"])
-        for name in ("attributes", "context"):
-            document[name] = tuple(Column(**column) for column in document.get(name, ()))
-        document["reward_range"] = tuple(document["reward_range"])
-        manifest = Manifest(**document)
-    except PolicyError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise PolicyError(f"{folder}/manifest.json is not a policy manifest: {error}") from error
+    text, weights = _read(folder / MANIFEST), _read(folder / WEIGHTS)
+    manifest, columns = manifest_of(text, str(folder))
     try:
         arrays = load_tensors(weights)
     except (SafetensorError, ValueError) as error:
@@ -144,7 +133,30 @@ def load(folder: Path) -> Checkpoint:
         catalogue = Catalogue.from_tensors(tensors, columns)
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyError(f"{folder} holds a damaged catalogue: {error}") from error
-    return Checkpoint(manifest, params, catalogue, _version(text, weights))
+    return Checkpoint(manifest, params, catalogue, version_of(text, weights))
+
+
+def manifest_of(text: bytes, folder: str) -> tuple[Manifest, list[dict[str, Any]]]:
+    """What the manifest of a folder says, and the columns of its items. Raises PolicyError."""
+    try:
+        document = json.loads(text)
+        columns = document.pop("columns")
+        if document["format"] != FORMAT:
+            raise PolicyError(f"{folder}/{MANIFEST} has format {document['format']}, this build reads {FORMAT}")
+        document["spec"] = Spec(**document["spec"])
+        for name in ("attributes", "context"):
+            document[name] = tuple(Column(**column) for column in document.get(name, ()))
+        document["reward_range"] = tuple(document["reward_range"])
+        return Manifest(**document), columns
+    except PolicyError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PolicyError(f"{folder}/{MANIFEST} is not a policy manifest: {error}") from error
+
+
+def version_of(manifest: bytes, weights: bytes) -> str:
+    """The version of a policy: a hash of its two files, 16 hexadecimal digits."""
+    return hashlib.sha256(hashlib.sha256(manifest).digest() + weights).hexdigest()[:16]
 
 
 def git_revision() -> str:
@@ -165,12 +177,8 @@ def _read(path: Path) -> bytes:
         raise PolicyError(f"cannot read {path}: {error.strerror}; a policy folder holds it") from error
 
 
-def _version(manifest: bytes, weights: bytes) -> str:
-    return hashlib.sha256(hashlib.sha256(manifest).digest() + weights).hexdigest()[:16]
-
-
 def _refuse_foreign(folder: Path) -> None:
-    foreign = {p.name for p in folder.iterdir()} - {"manifest.json", "weights.safetensors"}
+    foreign = {p.name for p in folder.iterdir()} - {MANIFEST, WEIGHTS}
     if foreign:
         raise PolicyError(
             f"{folder} holds other files ({', '.join(sorted(foreign)[:3])}); choose an empty --out folder"

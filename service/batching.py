@@ -126,6 +126,11 @@ class Batcher(Generic[Request, Reply]):
         self._ended = -math.inf
         self.load = Load()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits."""
+        return not self._held
+
     def busy(self) -> float:
         """Share of a core that the loop's thread has used or waited for lately."""
         return self.load.sample(perf_counter())

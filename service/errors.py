@@ -105,5 +105,39 @@ class DrainingError(ServiceError):
     retry_s = RETRY_S
 
 
+class UnknownVersionError(ServiceError):
+    """The store of versions has none of this name."""
+
+
+class UnusablePolicyError(ServiceError):
+    """A version is half-written, damaged, or not of this build."""
+
+
+class OtherFeaturesError(ServiceError):
+    """A version reads other features than the one that serves, and nobody has said that this is meant."""
+
+
+class UnprovenPolicyError(ServiceError):
+    """The report that the service asks for is missing, is of another version, or was not passed."""
+
+
+class FixedPolicyError(ServiceError):
+    """The service serves one fixed folder."""
+
+
+class NothingBeforeError(ServiceError):
+    """There is no earlier lineup to go back to."""
+
+
+class ChangedMeanwhileError(ServiceError):
+    """Another change of the lineup came between."""
+
+
+class LibraryUnavailableError(ServiceError):
+    """The store of versions does not answer."""
+
+    retry_s = RETRY_S
+
+
 class StartupError(InputError):
     """The server cannot start; the text is one line that says why and what to do."""

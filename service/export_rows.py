@@ -72,6 +72,8 @@ class Rows:
         if entry.HasField("activated"):
             self.waiting.append(Activated(entry.activated.decision_id, entry.time_ms))
             return
+        if entry.HasField("shadow"):
+            return
         name = entry.response.decision_id
         if name in self.met:
             self.repeated += 1

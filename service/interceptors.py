@@ -22,17 +22,25 @@ from google.rpc import (  # type: ignore[import-untyped] # googleapis-common-pro
 from service.access.gate import Context, Gate
 from service.access.tenants import NOBODY
 from service.errors import (
+    ChangedMeanwhileError,
     DrainingError,
     ExpiredError,
+    FixedPolicyError,
     ForbiddenError,
     InvalidFieldError,
+    LibraryUnavailableError,
     LimitedError,
     MalformedError,
+    NothingBeforeError,
+    OtherFeaturesError,
     OverloadedError,
     ServiceError,
     StoreRefusedError,
     StoreUnavailableError,
     UnauthenticatedError,
+    UnknownVersionError,
+    UnprovenPolicyError,
+    UnusablePolicyError,
 )
 from service.metrics import Metrics
 
@@ -52,6 +60,14 @@ _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     UnauthenticatedError: (grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED, "NOT_AUTHENTICATED"),
     ForbiddenError: (grpc.StatusCode.PERMISSION_DENIED, code_pb2.PERMISSION_DENIED, "NOT_PERMITTED"),
     DrainingError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "DRAINING"),
+    UnknownVersionError: (grpc.StatusCode.NOT_FOUND, code_pb2.NOT_FOUND, "UNKNOWN_VERSION"),
+    UnusablePolicyError: (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION, "UNUSABLE_POLICY"),
+    OtherFeaturesError: (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION, "OTHER_FEATURES"),
+    UnprovenPolicyError: (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION, "REPORT_NOT_PASSED"),
+    FixedPolicyError: (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION, "FIXED_POLICY"),
+    NothingBeforeError: (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION, "NOTHING_BEFORE"),
+    ChangedMeanwhileError: (grpc.StatusCode.ABORTED, code_pb2.ABORTED, "CHANGED_MEANWHILE"),
+    LibraryUnavailableError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "LIBRARY_UNAVAILABLE"),
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
 }
 

@@ -90,7 +90,15 @@ class Metrics:
         self.staleness = histogram("staleness_seconds", "Age of what stale slates were ranked by.", AGES)
         self.written = counter("background_writes_total", "Decisions and copies written after the reply.", "kind")
         self.lost = counter("background_lost_total", "Decisions and copies given up.", "kind")
-        self.policy = gauge("policy_info", "The policy that serves.", "livemax", "version", "adapter")
+        self.policy = gauge("policy_info", "1 for a version that serves.", "livemax", "version", "adapter", "role")
+        self.canary_share = gauge("canary_share_ratio", "Share of users whom the canary serves.", "livemax")
+        self.activations = counter("activations_total", "Changes of what serves, by what became of them.", "outcome")
+        self.lineup_behind = gauge(
+            "lineup_behind_seconds", "Since a lineup could not be loaded; 0: the latest serves.", "livemax"
+        )
+        self.shadow = counter("shadow_total", "Requests for the shadow, by what became of them.", "result")
+        self.shadow_lag = gauge("shadow_lag_seconds", "Age of the oldest request that waits for the shadow.", "livemax")
+        self._lineup: Mapping[str, tuple[str, str]] = {}
 
     def follow(self, gauge: Gauge, read: Callable[[], float]) -> None:
         """Lets a gauge tell what `read` returns: when it is asked, or in a worker as of the last `refresh`."""
@@ -98,6 +106,15 @@ class Metrics:
             self._followed.append((gauge, read))
         else:
             gauge.set_function(read)
+
+    def tell_lineup(self, versions: Mapping[str, tuple[str, str]], share: float) -> None:
+        """Tells which versions serve now, each with its adapter, by role, and the canary's share."""
+        for role, version in self._lineup.items():
+            self.policy.labels(*version, role).set(0)  # workers' files forget no label
+        for role, version in versions.items():
+            self.policy.labels(*version, role).set(1)
+        self._lineup = versions
+        self.canary_share.set(share)
 
     def refresh(self) -> None:
         """Writes down what followed gauges tell now, for another process to show."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -75,6 +75,8 @@ class Query:
 
 
 RecommendJob = Job[Query, bytes]
+Behind = Callable[[list[RecommendJob], Kept], None]
+"""Takes the jobs of a batch that was answered, and what was known of their users."""
 
 
 class Ranker:
@@ -98,7 +100,7 @@ class Ranker:
         traces: Traces | None = None,
     ) -> None:
         self.policy = policy
-        self._trend = trend
+        self.trend = trend
         self._store = store
         self._writer = writer
         self._contexts = Contexts(policy, metrics)
@@ -116,8 +118,8 @@ class Ranker:
         """How the copies of this version are stored."""
         return self._personaliser.packing
 
-    async def run(self, jobs: list[RecommendJob]) -> None:
-        """Answers every job of a batch."""
+    async def run(self, jobs: list[RecommendJob], behind: Behind | None = None) -> None:
+        """Answers every job of a batch; `behind` hears of it afterwards, unless the store was away."""
         began = perf_counter()
         self._metrics.queue_seconds.observe(began - min(job.arrived for job in jobs))
         self._metrics.batch_users.observe(len(jobs))
@@ -144,6 +146,28 @@ class Ranker:
         self._metrics.rank_seconds.observe(ended - started)
         if self._traces is not None:
             self._traces.batch(jobs, began, started, ended)
+        if behind is not None and not away:
+            behind(jobs, kept)
+
+    def beside(self, query: Query, kept: Kept, now_ms: int) -> bytes:
+        """What this version would have shown in answer to a query, a serialized reply; nothing is sent or kept.
+
+        Args:
+            query: answered by another version.
+            kept: what that one knew of the user.
+            now_ms: when, ms since 1970.
+        """
+        users = self._personaliser.users(kept, self._contexts.of([query.request], kept.attributes, now_ms))
+        given, tenant = bool(query.request.candidate_ids), self.trend.counted_for(query.tenant)
+        ranking, unknown = self._rank([query], [0], users, given, tenant)
+        reply = pb.RecommendResponse(
+            decision_id=decisions.logged_id(query.user, query.decision_id),
+            log_propensity=float(ranking.log_propensity[0].sum(dtype=np.float64)),
+            seed=query.seed,
+            unknown_ids=unknown.get(0),
+        )
+        self._describe(reply.adaptation, users, 0)
+        return reply.SerializeToString() + self._encoder.encode(ranking)[0]
 
     def _compute_once(
         self,
@@ -215,7 +239,7 @@ class Ranker:
         """Ranks both kinds of requests of each tenant, sets every reply, and returns the decisions to log."""
         parts: dict[tuple[str, bool], list[int]] = {}
         for i, job in enumerate(jobs):
-            tenant = self._trend.counted_for(job.request.tenant)
+            tenant = self.trend.counted_for(job.request.tenant)
             parts.setdefault((tenant, bool(job.request.request.candidate_ids)), []).append(i)
         logged: list[decisions.Logged] = []
         for (tenant, some_given), part in parts.items():
@@ -228,7 +252,13 @@ class Ranker:
         self, jobs: list[RecommendJob], part: list[int], users: Users, candidates_given: bool, tenant: str
     ) -> list[decisions.Logged]:
         """Answers the jobs at `part` of the batch, which all give candidates or all give none, by one popularity."""
-        queries = [job.request for job in jobs]
+        ranking, unknown = self._rank([job.request for job in jobs], part, users, candidates_given, tenant)
+        return self._reply(jobs, part, users, ranking, unknown)
+
+    def _rank(
+        self, queries: Sequence[Query], part: list[int], users: Users, candidates_given: bool, tenant: str
+    ) -> tuple[Ranking, Mapping[int, list[str]]]:
+        """The slates of the queries at `part` of the batch, and the candidates that nobody knows."""
         requests = [query.request for query in queries]
         everybody = len(part) == users.state.events.users
         events = users.state.events if everybody else users.state.events.map(lambda x: x[part])
@@ -243,9 +273,9 @@ class Ranker:
             seed=np.array([query.seed for query in queries], np.uint64),
             excluded=None if rows is not None else candidates.hidden(requests, events.item, items),
             context=users.context if everybody else users.context.map(lambda x: x[part]),
-            popularity=self._trend.term(tenant),
+            popularity=self.trend.term(tenant),
         )
-        return self._reply(jobs, part, users, ranking, unknown)
+        return ranking, unknown
 
     def _reply(
         self,

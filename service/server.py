@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import grpc
-import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meta.policy import Policy
@@ -27,6 +26,13 @@ from service.access_log import AccessLog
 from service.batching import Batcher
 from service.errors import StartupError, StoreUnavailableError
 from service.metrics import Metrics
+from service.policies.library import Fixed, Library, opened
+from service.policies.lineup_store import LineupStore
+from service.policies.loader import Loader
+from service.policies.servicer import SERVICE as POLICIES
+from service.policies.servicer import PoliciesServicer
+from service.policies.shadow import Shadow
+from service.policies.succession import Succession
 from service.popularity import Popularity
 from service.ports import check_free, expose
 from service.ranker import Query, Ranker
@@ -34,11 +40,12 @@ from service.servicer import SERVICE, Servicer
 from service.serving import Serving
 from service.settings import MAX_HISTORY, AccessSettings, ServerSettings, StoreSettings
 from service.stock import Stock
-from service.store import Store, connect, history, shown
+from service.store import Store, connect, shown
 from service.store.embedded import EmbeddedStore
 from service.store.item_store import ItemStore
 from service.store.keeper import Keeper
 from service.streams import Streams
+from service.trend import Trend
 from service.writer import Writer
 
 if TYPE_CHECKING:
@@ -64,16 +71,15 @@ def serve(settings: ServerSettings, worker: bool = False) -> None:
         PolicyError: the policy folder cannot be used.
     """
     logs.configure(settings.log)
-    policy = Policy.load(settings.policy)
     if sys.platform == "win32":
-        asyncio.run(_serve(settings, policy, worker))
+        asyncio.run(_serve(settings, worker))
     else:
         import uvloop
 
-        uvloop.run(_serve(settings, policy, worker))
+        uvloop.run(_serve(settings, worker))
 
 
-async def _serve(settings: ServerSettings, policy: Policy, worker: bool) -> None:
+async def _serve(settings: ServerSettings, worker: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -85,14 +91,14 @@ async def _serve(settings: ServerSettings, policy: Policy, worker: bool) -> None
 
     if worker:
         loop.add_reader(sys.stdin, orphaned)  # nothing is ever written there: what can be read is the end of the parent
-    async with running(settings, policy, worker) as port:
+    async with running(settings, worker) as port:
         print(f"serving on {settings.host}:{port}", flush=True)
         await stop.wait()
         _LOG.info("draining for at most %g s", settings.drain_s)
 
 
 @asynccontextmanager
-async def running(settings: ServerSettings, policy: Policy, worker: bool = False) -> AsyncIterator[int]:
+async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterator[int]:
     """A started server on its gRPC port; on leaving, calls drain, the backlog is written, the store stops.
 
     A worker's port and page of metrics are its parent's, and shared.
@@ -104,7 +110,8 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         tls = settings.tls
         certificates = credentials.load(tls.certificate, tls.key, tls.client_ca)
         gate = _gate(settings.access)
-        store = await _open_store(settings, policy, metrics, stack)
+        library = _library(settings)
+        store = await _open_store(settings, metrics, stack)
         decisions = settings.decisions
         writer = Writer(
             store,
@@ -133,9 +140,25 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         except StoreUnavailableError as error:
             raise StartupError(f"the changes of items could not be read: {error}") from error
         stack.push_async_callback(stock.close)
-        await stock.follow(policy)
-        serving = Serving(Ranker(policy, store, writer, await popularity.follow(policy), metrics, traces))
-        metrics.policy.labels(policy.version, policy.spec.adapter).set(1)
+
+        def ranker(policy: Policy, trend: Trend) -> Ranker:
+            return Ranker(policy, store, writer, trend, metrics, traces)
+
+        loader = Loader(stock, popularity, store, ranker, lambda policy: history_cap(settings.store, policy))
+        succession = None
+        if isinstance(library, Fixed):
+            cast = await loader.fixed(library)
+            metrics.tell_lineup({"active": (library.policy.version, library.policy.spec.adapter)}, 0.0)
+        else:
+            lineups, rules = LineupStore(store), settings.policies
+            succession = Succession(library, lineups, loader, metrics, first=rules.first, refresh_s=rules.refresh_s)
+            try:
+                cast = await succession.begin()
+            except StoreUnavailableError as error:
+                raise StartupError(f"what serves could not be read: {error}") from error
+            stack.push_async_callback(succession.close)
+        shadow = Shadow(lambda: batcher.idle, writer, metrics)
+        serving = Serving(cast, shadow)
         batch = settings.batch
         batcher = Batcher[Query, bytes](
             serving.run,
@@ -147,7 +170,10 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         )
         metrics.follow(metrics.queue_predicted, batcher.wait)
         metrics.follow(metrics.busy, batcher.busy)
-        _warm_up(policy)
+        shadow.start()
+        stack.push_async_callback(shadow.close)
+        if succession is not None:
+            succession.start(serving)
         gc.collect()
         gc.freeze()  # what lives as long as the server is not looked at by every later collection
         access = AccessLog(settings.log.sample) if settings.log.sample else None
@@ -158,10 +184,11 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
         )
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         server = grpc.aio.server(options=_options(settings, worker))
-        server.add_generic_rpc_handlers((servicer.handlers(),))
+        policies = PoliciesServicer(serving, library, succession, settings.policies.require, metrics, gate)
+        server.add_generic_rpc_handlers((servicer.handlers(), policies.handlers()))
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         if (told := settings.access.reflection) != "off":
-            reflection.add((SERVICE, health.SERVICE_NAME), gate if told == "token" else None, server)
+            reflection.add((SERVICE, POLICIES, health.SERVICE_NAME), gate if told == "token" else None, server)
         port = _bind(server, settings.host, settings.port, certificates)
 
         if worker:
@@ -171,7 +198,7 @@ async def running(settings: ServerSettings, policy: Policy, worker: bool = False
             page = stack.enter_context(ExitStack())
             expose(settings.metrics_host or settings.host, settings.metrics_port, metrics.registry, page)
         await server.start()
-        for service in ("", SERVICE):
+        for service in ("", SERVICE, POLICIES):
             await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
             yield port
@@ -224,7 +251,7 @@ def _gate(access: AccessSettings) -> Gate | None:
     return Gate(keyring, frozenset(filter(None, map(str.strip, access.tenants.split(",")))), limits)
 
 
-async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics, stack: AsyncExitStack) -> Store:
+async def _open_store(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> Store:
     kept = settings.store
     if settings.redis is None:
         embedded = EmbeddedStore(settings.data_dir, kept.fsync, kept.binary)
@@ -244,7 +271,7 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
         redis,
         metrics,
         prefix=kept.prefix,
-        cap=history_cap(kept, policy),
+        cap=kept.history_cap or 1,  # as the policies that are loaded say
         history_ttl_s=kept.history_ttl_s,
         copy_ttl_s=kept.copy_ttl_s,
         newcomer_ttl_s=math.ceil(settings.decisions.reward_window_s),
@@ -264,6 +291,14 @@ async def _open_store(settings: ServerSettings, policy: Policy, metrics: Metrics
     return store
 
 
+def _library(settings: ServerSettings) -> Library | Fixed:
+    """The versions that may serve."""
+    if settings.policy is not None:
+        return Fixed(settings.policy)
+    told = settings.policies
+    return opened(told.store or "", told.cache or settings.data_dir / "policies")
+
+
 def history_cap(settings: StoreSettings, policy: Policy) -> int:
     """Events kept of each user: as set, else what the policy sees but no less than 64, at most 128."""
     return settings.history_cap or min(MAX_HISTORY, max(DEFAULT_CAP, policy.manifest.history_cap))
@@ -277,15 +312,3 @@ def _bind(server: grpc.aio.Server, host: str, port: int, certificates: grpc.Serv
         return server.add_secure_port(address, certificates)
     except RuntimeError as error:
         raise StartupError(f"cannot listen on {host}:{port}; choose another port") from error
-
-
-def _warm_up(policy: Policy) -> None:
-    """Computes once what the first request will need: caches fill, lazy imports happen, before anybody waits."""
-    value = bytes(history.HEADER) + history.pack("warm-up", 0, policy.catalogue.ids[0], 1.0, "", 0)
-    events = history.decode([value], policy.items).events
-    copy = policy.adapt(events).copy
-    one = np.ones(1, np.int64)
-    for candidates in (None, np.zeros((1, 1), np.int32)):
-        policy.rank(
-            copy, events, candidates, slate_size=one, temperature=np.zeros(1, np.float32), seed=one.astype(np.uint64)
-        )

@@ -167,9 +167,10 @@ class Servicer:
     async def get_user(self, request: pb.GetUserRequest, context: Context, tenant: str) -> bytes:
         """Shows history, copy and attributes."""
         check_user_id(request.user_id)
-        values, cached, known = await self._store.read([user_key(tenant, request.user_id)])
+        user = user_key(tenant, request.user_id)
+        values, cached, known = await self._store.read([user])
         records = history.records(values[0])
-        ranker = self._serving.active
+        ranker = self._serving.of(user)
         items = ranker.policy.items
         watermark = history.watermark(values[0])
         reply = pb.GetUserResponse(watermark=watermark)

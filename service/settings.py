@@ -169,11 +169,31 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """A store of versions, of which any may be activated later on. Environment: QUICKSTUDY_POLICIES_*."""
+
+    store: str | None = None
+    """Folder with a sub-folder for each version, or a URL that fsspec understands; None: one fixed policy serves."""
+    first: str = ""
+    """Version that serves where none was activated yet; empty: the only one that there is."""
+    require: str = ""
+    """Report that an activation must bring: replay, simulate, any of these, or empty for none."""
+    refresh_s: float = 0.5
+    """Seconds between two looks at what serves."""
+    cache: Path | None = None
+    """Folder that versions of a URL are copied to; None: `policies` in the data folder."""
+
+    def __post_init__(self) -> None:
+        """Refuses reports that nobody writes."""
+        _check(self.require in ("", "replay", "simulate", "any"), "policies.require", "replay, simulate or any", self)
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """One server process. Environment: QUICKSTUDY_*."""
 
-    policy: Path
-    """Folder of the policy to serve."""
+    policy: Path | None = None
+    """Folder of the one policy to serve; None: `policies.store` is given."""
     redis: str | None = field(default=None, repr=False)  # it may hold a password
     """redis://, rediss:// or unix:// URL; None: an embedded store in `data_dir`."""
     data_dir: Path = Path("quickstudy-data")
@@ -205,6 +225,7 @@ class ServerSettings:
     """Seconds between two looks at what all processes have counted of likes."""
     items_refresh_s: float = 0.25
     """Seconds between two looks at what all processes have changed of the catalogue."""
+    policies: PolicySettings = field(default_factory=PolicySettings)
     batch: BatchSettings = field(default_factory=BatchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
@@ -216,6 +237,8 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         """Refuses ports that do not exist, and doors left open by mistake."""
+        if (self.policy is None) == (self.policies.store is None):
+            raise SettingsError("give either --policy, one folder, or --policies, a store of versions")
         for name in ("port", "metrics_port"):
             _check(0 <= getattr(self, name) <= 65_535, name, "0..65535", self)
         _check(1 <= self.workers <= MAX_WORKERS, "workers", f"1..{MAX_WORKERS}", self)

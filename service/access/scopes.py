@@ -27,5 +27,9 @@ SCOPES: Mapping[str, Scope] = {
     "DeleteUser": Scope.WRITE,
     "UpsertItems": Scope.ADMIN,
     "DeleteItems": Scope.ADMIN,
+    "ListPolicies": Scope.READ,
+    "GetPolicy": Scope.READ,
+    "ActivatePolicy": Scope.ADMIN,
+    "RollBackPolicy": Scope.ADMIN,
 }
 """By name of the method. One that is missing here is refused to everybody as soon as tokens are asked for."""

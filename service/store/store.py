@@ -27,10 +27,8 @@ from service.store.line import Line
 from service.store.named import Name
 from service.store.recent import Recent
 
-_SCRIPTS = {
-    name: (Path(__file__).parent / f"{name}.lua").read_text()
-    for name in ("append", "save_copy", "log_decisions", "keep_decision", "greet", "count", "change_items")
-}
+_NAMES = ("append", "save_copy", "log_decisions", "keep_decision", "greet", "count", "change_items", "change_lineup")
+_SCRIPTS = {name: (Path(__file__).parent / f"{name}.lua").read_text() for name in _NAMES}
 _SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
 """By these Redis knows our scripts."""
 
@@ -80,7 +78,7 @@ class Store:
         self._durable = Durability(wait_fsync, wait_replicas, write_timeout_s)
         self._metrics = metrics
         self._prefix = prefix
-        self._cap = cap
+        self.cap = cap
         self._ttl = history_ttl_s
         self._copy_ttl = copy_ttl_s
         self._named_ttl = named_ttl_s
@@ -170,7 +168,7 @@ class Store:
         for user, packed in events.items():
             keys: tuple[str, ...] = self.keys(user)[::2]
             arguments: tuple[Any, ...] = (
-                self._cap,
+                self.cap,
                 self._ttl,
                 packed,
                 int(user in self._recent),

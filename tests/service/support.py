@@ -85,13 +85,14 @@ def samples(page: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}
 
 
-def start_server(policy: Path, data_dir: Path, **environment: str) -> Server:
+def start_server(policy: Path | None, data_dir: Path, **environment: str) -> Server:
     """Starts the server on free ports and waits for its ready line.
 
     Raises:
         RuntimeError: it ended instead; the text is what it wrote.
     """
-    given = {"POLICY": str(policy), "DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0"}
+    given = {"DATA_DIR": str(data_dir), "PORT": "0", "METRICS_PORT": "0"}
+    given |= {} if policy is None else {"POLICY": str(policy)}
     given["STORE_READ_TIMEOUT_S"] = "1"  # few tests are about a store without its share of a crowded machine
     given["LAME_DUCK_S"] = "0"  # nor about who still calls a server that they have stopped
     given |= environment

@@ -58,7 +58,7 @@ def test_no_metric_has_a_label_that_names_a_user() -> None:
     """Labels are of few values: methods, codes, states."""
     labels = set().union(*(labels for _, labels, _ in defined(Metrics().registry).values()))
     assert labels == {"method", "code", "reason", "state", "source", "call", "result", "operation", "calls", "kind",
-                      "moment", "version", "adapter"}  # fmt: skip
+                      "moment", "version", "adapter", "role", "outcome"}  # fmt: skip
 
 
 def count(folder: Path, slot: int, n: int) -> None:

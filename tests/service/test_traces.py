@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 import pytest
 
-from meta.policy import Policy
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import server
 from service.client import Client
@@ -42,7 +41,7 @@ async def traced(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(traces, "otlp", lambda: traces.Traces(provider))
     settings = ServerSettings(policy, data_dir=tmp_path / "data", port=0, metrics_port=0, traces=True)
     async with (
-        server.running(settings, Policy.load(policy)) as port,
+        server.running(settings) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
 

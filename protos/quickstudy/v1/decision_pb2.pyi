@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Decision(_message.Message):
-    __slots__ = ("time_ms", "request", "response", "apprentice", "activated", "user", "temperature")
+    __slots__ = ("time_ms", "request", "response", "apprentice", "activated", "user", "temperature", "shadow")
     TIME_MS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class Decision(_message.Message):
     ACTIVATED_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     time_ms: int
     request: _recommender_pb2.RecommendRequest
     response: _recommender_pb2.RecommendResponse
@@ -23,7 +24,8 @@ class Decision(_message.Message):
     activated: _recommender_pb2.ActivateDecisionRequest
     user: int
     temperature: float
-    def __init__(self, time_ms: _Optional[int] = ..., request: _Optional[_Union[_recommender_pb2.RecommendRequest, _Mapping]] = ..., response: _Optional[_Union[_recommender_pb2.RecommendResponse, _Mapping]] = ..., apprentice: _Optional[_Union[_recommender_pb2.RecommendResponse, _Mapping]] = ..., activated: _Optional[_Union[_recommender_pb2.ActivateDecisionRequest, _Mapping]] = ..., user: _Optional[int] = ..., temperature: _Optional[float] = ...) -> None: ...
+    shadow: _recommender_pb2.RecommendResponse
+    def __init__(self, time_ms: _Optional[int] = ..., request: _Optional[_Union[_recommender_pb2.RecommendRequest, _Mapping]] = ..., response: _Optional[_Union[_recommender_pb2.RecommendResponse, _Mapping]] = ..., apprentice: _Optional[_Union[_recommender_pb2.RecommendResponse, _Mapping]] = ..., activated: _Optional[_Union[_recommender_pb2.ActivateDecisionRequest, _Mapping]] = ..., user: _Optional[int] = ..., temperature: _Optional[float] = ..., shadow: _Optional[_Union[_recommender_pb2.RecommendResponse, _Mapping]] = ...) -> None: ...
 
 class Recorded(_message.Message):
     __slots__ = ("time_ms", "user", "outcomes")
