@@ -42,7 +42,7 @@ def test_optional_fields_are_parsed() -> None:
         ({"QUICKSTUDY_STORE_HISTORY_CAP": "129"}, "store.history_cap must be 1..128, got 129"),
         ({"QUICKSTUDY_STORE_PREFIX": "{a}"}, "store.prefix must be free of braces, got '{a}'"),
         ({"QUICKSTUDY_STORE_FSYNC": "never"}, "store.fsync must be always, everysec or no, got 'never'"),
-        ({}, "policy must be given, or QUICKSTUDY_POLICY set"),
+        ({}, "give either --policy, one folder, or --policies, a store of versions"),
     ],
 )
 def test_a_bad_setting_is_named(environ: dict[str, str], words: str) -> None:
