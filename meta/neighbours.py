@@ -8,13 +8,15 @@ either everywhere. The term fades in with evidence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, starmap
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from meta.arrays import namespace, softplus, take
+from meta.arrays import namespace, softplus
 from meta.spec import Spec
 from meta.types import Array, BoolArray, Events, FloatArray, IntArray, Params
 
@@ -173,6 +175,54 @@ def _strongest(b: FloatArray, width: int) -> tuple[IntArray, npt.NDArray[np.floa
     return best, np.take_along_axis(b, best, 1).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbourhoods:
+    """The memory without its empty places, which are most of it where many items are rare: to be read when serving.
+
+    Args:
+        item: int32 [M], neighbours of one item after the other's.
+        weight: float32 [M], their weights.
+        start: int [N], where those of each item begin.
+        count: int [N], how many they are.
+    """
+
+    item: IntArray
+    weight: FloatArray
+    start: IntArray
+    count: IntArray
+
+    @classmethod
+    def pack(cls, params: Params) -> Neighbourhoods:
+        """Takes the neighbourhoods out of parameters of `init`."""
+        real = params[INDEX] >= 0
+        count = real.sum(1)
+        return cls(params[INDEX][real], params[WEIGHT][real], count.cumsum() - count, count)
+
+    @property
+    def items(self) -> int:
+        """N."""
+        return len(self.start)
+
+    def of(self, rows: IntArray, strength: FloatArray) -> tuple[IntArray, FloatArray, IntArray]:
+        """The neighbours of rows [R], their weights times the strength [R] of the row, and where those of each end."""
+        count = self.count[rows]
+        end = count.cumsum()
+        at = np.repeat(self.start[rows] - (end - count), count) + np.arange(count.sum())
+        return self.item[at], self.weight[at] * np.repeat(strength, count), end
+
+
+class Recalled(NamedTuple):
+    """What the memory recalls for one user.
+
+    Args:
+        item: int [R], rows of the catalogue; one that several events recall is there as many times.
+        term: float32 [R], what is added to the advantage of the item, each time all of it.
+    """
+
+    item: IntArray
+    term: FloatArray
+
+
 def recall(
     index: IntArray, weight: FloatArray, rows: IntArray, strength: FloatArray, columns: int
 ) -> npt.NDArray[np.float64]:
@@ -210,39 +260,33 @@ def fade(params: Params, evidence: Array) -> Array:
     return UNIT * gain * evidence / (evidence + half) / xp.sqrt(1.0 + evidence)
 
 
-def scores(params: Params, spec: Spec, events: Events, inside: FloatArray, candidates: IntArray) -> FloatArray:
-    """The memory's term of the advantage.
+def recalled(params: Params, near: Neighbourhoods, events: Events, inside: FloatArray) -> list[Recalled]:
+    """What the memory adds to advantages for each of B users, at a price that does not depend on N.
 
     Args:
         params: parameters of `init`.
-        spec: their shape.
-        events: histories [B, T].
-        inside: float [B, T], 1 for the events that count.
-        candidates: int [B, C], rows that it is wanted for.
-
-    Returns:
-        float32 [B, C].
-    """
-    strength = strengths(params, events.reward, inside)
-    total = recall(params[INDEX], params[WEIGHT], np.maximum(events.item, 0), strength, spec.items)
-    wanted = take(total, candidates)
-    return np.asarray(fade(params, strength.sum(-1))[:, None] * wanted, np.float32)
-
-
-def recall_into(advantage: FloatArray, scale: float, params: Params, events: Events, inside: FloatArray) -> None:
-    """Adds the memory's term, so many times, to advantages of all items, at a price that does not depend on N.
-
-    Args:
-        advantage: float [B, N or more], changed in place.
-        scale: by which the term is multiplied.
-        params: parameters of `init`.
+        near: its neighbourhoods.
         events: histories [B, T].
         inside: float [B, T], 1 for the events that count.
     """
     strength = strengths(params, events.reward, inside)
-    strength = strength * (scale * fade(params, strength.sum(-1)))[:, None]
-    user, event = np.nonzero(strength)
-    at = events.item[user, event]
-    index, value = params[INDEX][at], params[WEIGHT][at] * strength[user, event][:, None]
-    real = index >= 0
-    np.add.at(advantage, (np.broadcast_to(user[:, None], index.shape)[real], index[real]), value[real])
+    strength = strength * fade(params, strength.sum(-1))[:, None]
+    user, event = strength.nonzero()
+    item, weight, end = near.of(events.item[user, event], strength[user, event])
+    cuts = [0, *np.append(0, end)[np.searchsorted(user, np.arange(1, len(strength) + 1))].tolist()]
+    found = []
+    for part in starmap(slice, pairwise(cuts)):
+        mine = item[part]
+        total = np.bincount(mine, weight[part], near.items) if len(mine) else weight[part]
+        found.append(Recalled(mine, total.take(mine).astype(np.float32)))
+    return found
+
+
+def terms(memory: Sequence[Recalled], candidates: IntArray, columns: int) -> npt.NDArray[np.float32]:
+    """What is recalled of candidates: rows int [B, C] among `columns` items -> float32 [B, C]."""
+    total, out = np.zeros(columns, np.float32), np.empty(candidates.shape, np.float32)
+    for mine, wanted, into in zip(memory, candidates, out, strict=True):
+        total[mine.item] = mine.term
+        total.take(wanted, out=into, mode="clip")  # in range; other modes buffer
+        total[mine.item] = 0.0
+    return out

@@ -20,7 +20,7 @@ from meta.checkpoint import Checkpoint, Manifest, PolicyError, load
 from meta.choice import losses
 from meta.leading import Names, slate
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
-from meta.scoring import HELD, Asked, Whole, of_all, of_rows
+from meta.scoring import HELD, Asked, Portraits, Whole, of_all, of_rows, portraits
 from meta.state import prefix_ages
 from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
 
@@ -48,6 +48,7 @@ class Policy:
         settled = self._adapter.settle(checkpoint.params, self.spec)
         # numpy's scalars, too, as arrays: in small products they cost half
         self._params = {name: np.asarray(value) for name, value in settled.items()}
+        self._near = neighbours.Neighbourhoods.pack(self._params) if self.spec.neighbours else None
         self._nobody = self._start(np.zeros((1, self.spec.attributes), np.float32))
         self.width = self._nobody.shape[1]
         self._lay_out()
@@ -191,13 +192,49 @@ class Policy:
         Raises:
             ArithmeticError: rewards are so large that a history cannot be summed up.
         """
-        if candidates is None:
-            return self._rank_all(
-                self.items, self._asked(copy, events, context, popularity), slate_size, temperature, seed, excluded
-            )
-        value, advantage, scores, rows, valid = self._look(
-            candidates, self._asked(copy, events, context, popularity), slate_size, excluded
+        context = context or self.nothing_known(events)
+        return self.rank_for(
+            self.portray(copy, events, context),
+            context,
+            candidates,
+            slate_size=slate_size,
+            temperature=temperature,
+            seed=seed,
+            excluded=excluded,
+            popularity=popularity,
         )
+
+    def portray(self, copy: FloatArray, events: Events, context: Context) -> Portraits:
+        """What `rank` makes of the users before candidates come into play; arguments as there.
+
+        Raises:
+            ArithmeticError: rewards are so large that a history cannot be summed up.
+        """
+        inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
+        belief = q_network.look(
+            self._params, self.spec, self.items.table, events, inside, age, copy[:, None, :], context
+        )
+        if not np.isfinite(belief.taste_q).all():
+            raise ArithmeticError("what is believed of a user is not finite; rewards are out of all range")
+        return portraits(self._params, self._near, self.items, belief, events, inside[:, 0])
+
+    def rank_for(
+        self,
+        users: Portraits,
+        context: Context,
+        candidates: IntArray | None,
+        *,
+        slate_size: IntArray,
+        temperature: FloatArray,
+        seed: IntArray,
+        excluded: IntArray | None = None,
+        popularity: FloatArray | None = None,
+    ) -> Ranking:
+        """As `rank`, for users of whom portraits are at hand."""
+        asked = Asked(users, context, popularity)
+        if candidates is None:
+            return self._rank_all(self.items, asked, slate_size, temperature, seed, excluded)
+        value, advantage, scores, rows, valid = self._look(candidates, asked, slate_size, excluded)
         size = min(int(slate_size.max()), rows.shape[-1])
         noise = gumbel_noise(seed, self.items.names(rows)) if (temperature > 0).any() else scores
         position, propensity = plackett_luce(scores, valid, temperature, noise, size)
@@ -243,7 +280,7 @@ class Policy:
                 )
                 k = len(rows)
                 ranking.row[b, :k], ranking.score[b, :k], ranking.log_propensity[b, :k] = rows, scores, propensity
-                ranking.q_value[b, :k] = asked.belief.value[b, 0] + mine[rows]
+                ranking.q_value[b, :k] = asked.users.value[b, 0] + mine[rows]
         return ranking
 
     def weigh(
@@ -258,7 +295,8 @@ class Policy:
         popularity: FloatArray | None = None,
     ) -> tuple[FloatArray, BoolArray]:
         """What `rank` would draw by, without a draw: scores [B, C] and what may be shown [B, C]; arguments as there."""
-        asked = self._asked(copy, events, context, popularity)
+        context = context or self.nothing_known(events)
+        asked = Asked(self.portray(copy, events, context), context, popularity)
         if candidates is None:
             everything = np.arange(len(self.items))
             everything[self.items.hidden] = -1
@@ -270,17 +308,6 @@ class Policy:
         """Runs the item towers over the catalogue."""
         table = q_network.items(self._params, self.spec, self.catalogue.features)
         self.items, self._whole = Assortment(self.catalogue, table), Whole.of(table, self.spec)
-
-    def _asked(self, copy: FloatArray, events: Events, context: Context | None, popularity: FloatArray | None) -> Asked:
-        """What is believed of the users at their requests."""
-        context = context or self.nothing_known(events)
-        inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
-        belief = q_network.look(
-            self._params, self.spec, self.items.table, events, inside, age, copy[:, None, :], context
-        )
-        if not np.isfinite(belief.taste_q).all():
-            raise ArithmeticError("what is believed of a user is not finite; rewards are out of all range")
-        return Asked(belief, events, context, inside[:, 0], popularity)
 
     def _look(
         self, candidates: IntArray, asked: Asked, slate_size: IntArray, excluded: IntArray | None
@@ -294,7 +321,7 @@ class Policy:
             blocked[np.arange(len(rows))[:, None], excluded] = True
             blocked[:, -1] = False
             valid = valid & ~take(blocked, rows)
-        return asked.belief.value, advantage, self._scores(v, advantage, valid, slate_size), rows, valid
+        return asked.users.value, advantage, self._scores(v, advantage, valid, slate_size), rows, valid
 
     def _start(self, attributes: FloatArray) -> FloatArray:
         """The copies [B, Z] of users without events."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from meta.arrays import lines
 from meta.assortment import Assortment
 from meta.choice import MAX_LOGIT
 from meta.leading import blocks
+from meta.neighbours import Neighbourhoods, Recalled
 from meta.q_network import Belief, ItemTable
 from meta.spec import Spec
 from meta.types import Context, Events, FloatArray, IntArray, Params
@@ -21,39 +22,81 @@ HELD = 2**23
 
 
 @dataclass(frozen=True, slots=True)
+class Portraits:
+    """What is made of B users before items come into play. It may be kept for their next requests, one by one.
+
+    It depends on histories, copies and attributes, and only where the policy reads contexts on the request.
+
+    Args:
+        taste_v: float [B, E], what choice logits are taken against.
+        taste_q: float [B, E], what advantages are taken against.
+        value: float [B, 1], V(s).
+        evidence: float [B, 1], events that count.
+        memory: what the memory of co-occurrence recalls for each; none where there is no such memory.
+    """
+
+    taste_v: FloatArray
+    taste_q: FloatArray
+    value: FloatArray
+    evidence: FloatArray
+    memory: Sequence[Recalled]
+
+    def some(self, users: slice) -> Portraits:
+        """Some of the users."""
+        taste_v, taste_q, value, evidence = (x[users] for x in (self.taste_v, self.taste_q, self.value, self.evidence))
+        return Portraits(taste_v, taste_q, value, evidence, self.memory[users])
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A batch of requests as scores depend on it.
 
     Args:
-        belief: what the network knows of the users, with P = 1.
-        events: their histories [B, T].
-        context: who asks, in which context, and when.
-        inside: float [B, T], 1 for the events that count.
+        users: who asks.
+        context: their attributes, and when they ask.
         popularity: float [N] of the catalogue's rows, in place of what the log knew; None: as the log knew it.
     """
 
-    belief: Belief
-    events: Events
+    users: Portraits
     context: Context
-    inside: FloatArray
     popularity: FloatArray | None
 
     def some(self, users: slice) -> Asked:
         """Some of the requests."""
-        belief = Belief(*(getattr(self.belief, name)[users] for name in Belief.__slots__))
-        events, context = self.events.map(lambda x: x[users]), self.context.map(lambda x: x[users])
-        return Asked(belief, events, context, self.inside[users], self.popularity)
+        return Asked(self.users.some(users), self.context.map(lambda x: x[users]), self.popularity)
+
+
+def portraits(
+    params: Params, near: Neighbourhoods | None, items: Assortment, belief: Belief, events: Events, inside: FloatArray
+) -> Portraits:
+    """Puts portraits together.
+
+    Args:
+        params: slow parameters.
+        near: the memory of co-occurrence, where there is one.
+        items: what the rows of histories mean.
+        belief: what the network knows of the users, with P = 1.
+        events: their histories [B, T].
+        inside: float [B, T], 1 for the events that count.
+    """
+    memory: Sequence[Recalled] = ()
+    if near is not None:
+        rows = items.learnt(events.item)
+        met = (events, inside) if rows is events.item else (replace(events, item=rows), inside * (rows >= 0))
+        memory = neighbours.recalled(params, near, *met)
+    evidence = inside.sum(-1, keepdims=True)
+    return Portraits(belief.taste_v[:, 0], belief.taste_q[:, 0], belief.value, evidence, memory)
 
 
 def of_rows(
     params: Params, spec: Spec, items: Assortment, asked: Asked, rows: IntArray
 ) -> tuple[FloatArray | None, FloatArray]:
     """Choice logits (None where no slate model asks for them) and advantages [B, C] of rows [B, C]."""
-    table, belief = items.table, asked.belief
-    advantage = (lines(table.e_q, rows) @ belief.taste_q[:, 0, :, None])[..., 0] + lines(table.b_q, rows)
+    table, users = items.table, asked.users
+    advantage = (lines(table.e_q, rows) @ users.taste_q[:, :, None])[..., 0] + lines(table.b_q, rows)
     v = None
     if spec.slate == "logit":
-        v = (lines(table.e_v, rows) @ belief.taste_v[:, 0, :, None])[..., 0] + lines(table.b_v, rows)
+        v = (lines(table.e_v, rows) @ users.taste_v[:, :, None])[..., 0] + lines(table.b_v, rows)
     learnt = items.learnt(rows)
     if learnt is rows:
         for term in _logged(params, spec, items, asked, rows):
@@ -96,22 +139,22 @@ def of_all(
 
     Every block of the tables is read once for the whole batch; `HELD` says how large that may be.
     """
-    n, users = len(items.catalogue), asked.events.users
+    n, users = len(items.catalogue), len(asked.users.value)
     advantage = np.empty((users, len(items)), np.float32)
     odds = None if whole.v is None else np.empty_like(advantage)
     scale = np.exp(params["advantage.log_scale"])
     terms = [scale * term for term in _logged(params, spec, items, asked, None)]
     one = np.ones((users, 1), np.float32)
-    taste_q = scale * np.concatenate([asked.belief.taste_q[:, 0], one], axis=1)
-    taste_v = np.concatenate([asked.belief.taste_v[:, 0], one], axis=1)
+    taste_q = scale * np.concatenate([asked.users.taste_q, one], axis=1)
+    taste_v = np.concatenate([asked.users.taste_v, one], axis=1)
     for part in blocks(n):
         block = np.matmul(taste_q, whole.q[:, part], out=advantage[:, part])
         for term in terms:
             block += term[..., part]
         if odds is not None and whole.v is not None:
             odds[:, part] = _odds(taste_v @ whole.v[:, part])
-    if spec.neighbours:
-        neighbours.recall_into(advantage, scale, params, *_met(items, asked))
+    for mine, recalled in zip(advantage, asked.users.memory, strict=False):
+        mine[recalled.item] += scale * recalled.term
     if n < len(items):
         rows = np.broadcast_to(np.arange(n, len(items)), (users, len(items) - n))
         v, advantage[:, n:] = of_rows(params, spec, items, asked, rows)
@@ -125,23 +168,15 @@ def _odds(v: FloatArray) -> FloatArray:
     return out
 
 
-def _met(items: Assortment, asked: Asked) -> tuple[Events, FloatArray]:
-    """The histories by the catalogue's rows, and which of their events count there."""
-    rows = items.learnt(asked.events.item)
-    if rows is asked.events.item:
-        return asked.events, asked.inside
-    return replace(asked.events, item=rows), asked.inside * (rows >= 0)
-
-
 def _logged(params: Params, spec: Spec, items: Assortment, asked: Asked, rows: IntArray | None) -> Iterator[FloatArray]:
     """What a log has counted: further terms of the advantage, of some of the catalogue's rows [B, C], or of all [N].
 
     The memory of co-occurrence is not among the terms of all rows: it knows few of them.
     """
     if spec.neighbours and rows is not None:
-        yield neighbours.scores(params, spec, *_met(items, asked), rows)
+        yield neighbours.terms(asked.users.memory, rows, spec.items)
     if spec.groups:
-        yield groups.scores(params, asked.context.attributes, asked.inside.sum(-1), rows)
+        yield groups.scores(params, asked.context.attributes, asked.users.evidence[:, 0], rows)
     if asked.popularity is not None:
         yield asked.popularity if rows is None else asked.popularity[rows]
     elif spec.eras:

@@ -13,13 +13,15 @@ from meta.neighbours import (
     LOOSE,
     SHRINK,
     WEIGHT,
+    Neighbourhoods,
     correlate,
     fade,
     init,
     recall,
+    recalled,
     regress,
-    scores,
     strengths,
+    terms,
 )
 from meta.spec import Spec
 from meta.types import Events
@@ -98,9 +100,25 @@ def test_the_memory_is_silent_without_evidence() -> None:
         np.array([[0, 1], [0, -1]]), np.array([[1.0, 1.0], [0.0, 0.0]]), None, np.array([[1, 1], [1, 0]]), None, None
     )
     every = np.tile(np.arange(3), (2, 1))
-    out = scores(params, spec, events, np.array([[1.0, 0.0], [0.0, 0.0]]), every)
+    out = terms(recalled(params, Neighbourhoods.pack(params), events, np.array([[1.0, 0.0], [0.0, 0.0]])), every, 3)
     assert [[0.0, pytest.approx(10 * 0.5 * 3 / 3 / 2**0.5), 0.0], [0.0, 0.0, 0.0]] == out.tolist()
     assert 0.0 == float(fade(params, np.float32(0)))
+
+
+def test_what_several_events_recall_adds_up() -> None:
+    """Three likes recall item 2 twice, .25 + 1, and the next user's term begins at 0 again."""
+    near = np.array([[0.5, 0.25], [1.0, 0.0], [0.0, 0.0]], np.float32)
+    params = init(Spec(items=3, features=0, neighbours=2)) | {
+        INDEX: np.array([[1, 2], [2, -1], [-1, -1]]),
+        WEIGHT: near,
+    }
+    item, inside = np.array([[0, 1, 2], [1, 0, 0]]), np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    events = Events(item, np.ones((2, 3)), None, None, None, None)
+    out = terms(
+        recalled(params, Neighbourhoods.pack(params), events, inside), np.array([[2, 1, 0, 2], [2, 1, 0, 2]]), 3
+    )
+    three, one = (float(fade(params, np.float64(n))) for n in (3.0, 1.0))
+    np.testing.assert_allclose(out, [[1.25 * three, 0.5 * three, 0.0, 1.25 * three], [one, 0.0, 0.0, one]], rtol=1e-6)
 
 
 def test_an_event_that_was_not_liked_counts_less_and_less() -> None:
