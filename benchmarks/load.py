@@ -9,8 +9,8 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter, process_time
 
@@ -22,8 +22,13 @@ _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _WIDEST = 2**31 - 1
 _FRAME, _WINDOW_AT_FIRST = 16_384, 65_535
-_OK = b"grpc-status\x010"
-"""How a good end reads among headers that are neither indexed nor compressed, as a table of size 0 leaves them."""
+_STATUS = b"grpc-status"
+"""How a status reads among headers that are neither indexed nor compressed, as a table of size 0 leaves them: this, the
+length of the number, and the number."""
+_OF_RESET = {7: 14, 8: 1, 11: 8}
+"""The status (UNAVAILABLE, CANCELLED, RESOURCE_EXHAUSTED) that the error code of a reset stream stands for; all others
+stand for INTERNAL, 13 (gRPC over HTTP2, "Errors")."""
+_INTERNAL, _TOO_LATE = 13, 4
 DRAIN_S = 10.0
 """Seconds that calls under way get when the time is over."""
 
@@ -44,14 +49,19 @@ class Load:
         per_s: calls answered a second.
         latency_s: float, seconds of each answered call, ascending: from when it was sent or, at a given rate, from
             when it was due, so that a server that stalls pays for everybody who waits.
-        failed: calls that ended with another status than OK.
+        statuses: how many calls ended with which status, a number.
         cpu_s: seconds of a core that the generator took for a call.
     """
 
     per_s: float
     latency_s: np.typing.NDArray[np.float64]
-    failed: int
+    statuses: Mapping[int, int]
     cpu_s: float
+
+    @property
+    def failed(self) -> int:
+        """Calls that ended with another status than OK."""
+        return sum(n for status, n in self.statuses.items() if status)
 
     def ms(self, q: float) -> float:
         """A quantile of latency, milliseconds."""
@@ -59,7 +69,14 @@ class Load:
 
 
 def closed(
-    address: str, calls: Iterator[Call], *, in_flight: int, seconds: float, warm_up_s: float = 0.5, connections: int = 8
+    address: str,
+    calls: Iterator[Call],
+    *,
+    in_flight: int,
+    seconds: float,
+    warm_up_s: float = 0.5,
+    connections: int = 8,
+    deadline_s: float | None = None,
 ) -> Load:
     """So many callers, each of whom calls again as soon as it is answered; the load also ends with the calls.
 
@@ -69,28 +86,28 @@ def closed(
         in_flight: callers.
         seconds: how long is counted, after the warm-up.
         connections: over which they are spread, at most.
+        deadline_s: of each call, as the server is told; answers that come later count all the same.
     """
-    links = _connect(address, min(connections, in_flight))
+    links = _connect(address, min(connections, in_flight), deadline_s)
     started = perf_counter()
     count_from, until = started + warm_up_s, started + warm_up_s + seconds
     taken: list[float] = []
-    done, failed, cpu = 0, 0, process_time()
+    ended, cpu = Counter[int](), process_time()
     for i, call in zip(range(in_flight), calls, strict=False):
         links[i % len(links)].send(call, perf_counter())
     while (now := perf_counter()) < until and any(link.waiting for link in links):
         for link in _ready(links, until - now):
-            for began, ok in link.receive():
+            for began, status in link.receive():
                 now = perf_counter()
-                done += 1
-                failed += not ok
-                if ok and count_from <= now:
+                ended[status] += 1
+                if not status and count_from <= now:
                     taken.append(now - began)
                 if (following := next(calls, None)) is not None:
                     link.send(following, now)
     span = min(perf_counter(), until) - count_from
-    cpu = process_time() - cpu
-    failed += _drain(links)
-    return Load(len(taken) / span, np.sort(taken), failed, cpu / max(1, done))
+    cpu = (process_time() - cpu) / max(1, ended.total())
+    _drain(links, ended)
+    return Load(len(taken) / span, np.sort(taken), ended, cpu)
 
 
 def at_rate(
@@ -102,17 +119,18 @@ def at_rate(
     rng: np.random.Generator,
     warm_up_s: float = 0.5,
     connections: int = 8,
+    deadline_s: float | None = None,
 ) -> Load:
     """Calls that come when they come (a Poisson stream), however many are still under way.
 
     Args:
         per_s: calls a second.
         rng: draws when they come.
-        address, calls, seconds, connections: as in `closed`.
+        address, calls, seconds, connections, deadline_s: as in `closed`.
     """
-    links = _connect(address, connections)
+    links = _connect(address, connections, deadline_s)
     due = deque(np.cumsum(rng.exponential(1 / per_s, int(per_s * (seconds + warm_up_s)))).tolist())
-    total, sent, taken, failed = len(due), 0, [], 0
+    total, sent, taken, ended = len(due), 0, [], Counter[int]()
     started, cpu = perf_counter(), process_time()
     count_from = started + warm_up_s
     give_up = started + warm_up_s + seconds + DRAIN_S
@@ -122,25 +140,26 @@ def at_rate(
             link.send(next(calls), started + due.popleft())
             sent += 1
         for link in _ready(links, started + due[0] - now if due else 0.1):
-            for began, ok in link.receive():
-                failed += not ok
-                if ok and count_from <= began:
+            for began, status in link.receive():
+                ended[status] += 1
+                if not status and count_from <= began:
                     taken.append(perf_counter() - began)
     span = perf_counter() - count_from
-    cpu = process_time() - cpu
-    failed += _drain(links)
-    return Load(len(taken) / span, np.sort(taken), failed, cpu / max(1, total))
+    cpu = (process_time() - cpu) / max(1, total)
+    _drain(links, ended)
+    return Load(len(taken) / span, np.sort(taken), ended, cpu)
 
 
 class _Link:
-    """One HTTP/2 connection as its client."""
+    """One HTTP/2 connection as its client, and the deadline of its calls in seconds."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, deadline_s: float | None) -> None:
         host, _, port = address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), 5.0)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         self._authority = address.encode()
+        self._deadline = deadline_s
         self._heads: dict[str, bytes] = {}
         self._stream = 1
         self._window = _WINDOW_AT_FIRST
@@ -186,8 +205,8 @@ class _Link:
             except BlockingIOError:
                 return
 
-    def receive(self) -> list[tuple[float, bool]]:
-        """Reads what is there: of each call that has ended when it began, and whether it ended well."""
+    def receive(self) -> list[tuple[float, int]]:
+        """Reads what is there: of each call that has ended when it began, and its status."""
         try:
             self._in += (got := self._socket.recv(1 << 18))
         except BlockingIOError:
@@ -201,9 +220,10 @@ class _Link:
             if end > len(data):
                 break
             if kind == _HEADERS and flags & _END_STREAM:
-                ended.append((self.waiting.pop(stream), data.find(_OK, at, end) >= 0))
+                ended.append((self.waiting.pop(stream), _status(bytes(data[at:end]))))
             elif kind == _RESET and stream in self.waiting:
-                ended.append((self.waiting.pop(stream), False))
+                why = int.from_bytes(data[at + 9 : end], "big")
+                ended.append((self.waiting.pop(stream), _OF_RESET.get(why, _INTERNAL)))
             elif kind in (_SETTINGS, _PING) and not flags & _ACK:
                 self._out += _frame(kind, _ACK, 0, b"" if kind == _SETTINGS else bytes(data[at + 9 : end]))
             elif kind == _WINDOW and stream == 0:
@@ -226,6 +246,7 @@ class _Link:
     def _head(self, method: str) -> bytes:
         """The headers of a call: indexed ones of the static table, else literals that no table keeps."""
         if method not in self._heads:
+            within = [] if self._deadline is None else [(b"\x00\x0cgrpc-timeout", b"%dm" % (1e3 * self._deadline))]
             self._heads[method] = b"\x83\x86" + b"".join(  # POST, http
                 prefix + bytes((len(text),)) + text
                 for prefix, text in (
@@ -233,6 +254,7 @@ class _Link:
                     (b"\x01", self._authority),
                     (b"\x00\x02te", b"trailers"),
                     (b"\x0f\x10", b"application/grpc"),
+                    *within,
                 )
             )
         return self._heads[method]
@@ -244,8 +266,14 @@ def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
     return _HEAD.pack(len(body) >> 8, len(body) & 0xFF, kind, flags, stream) + body
 
 
-def _connect(address: str, connections: int) -> list[_Link]:
-    return [_Link(address) for _ in range(connections)]
+def _status(headers: bytes) -> int:
+    """The status among the headers that end a call."""
+    _, found, value = headers.partition(_STATUS)
+    return int(value[1 : 1 + value[0]]) if found else _INTERNAL
+
+
+def _connect(address: str, connections: int, deadline_s: float | None) -> list[_Link]:
+    return [_Link(address, deadline_s) for _ in range(connections)]
 
 
 def _ready(links: Sequence[_Link], timeout_s: float) -> list[_Link]:
@@ -256,12 +284,12 @@ def _ready(links: Sequence[_Link], timeout_s: float) -> list[_Link]:
     return readable
 
 
-def _drain(links: Sequence[_Link]) -> int:
-    """Waits for the calls under way, closes, and tells how many failed or never ended."""
-    failed, until = 0, perf_counter() + DRAIN_S
+def _drain(links: Sequence[_Link], ended: Counter[int]) -> None:
+    """Waits for the calls under way, counts how they ended, and closes; those that never end are too late."""
+    until = perf_counter() + DRAIN_S
     while any(link.waiting for link in links) and perf_counter() < until:
-        failed += sum(not ok for link in _ready(links, 0.1) for _, ok in link.receive())
-    failed += sum(len(link.waiting) for link in links)
+        for link in _ready(links, 0.1):
+            ended.update(status for _, status in link.receive())
+    ended[_TOO_LATE] += sum(len(link.waiting) for link in links)
     for link in links:
         link.close()
-    return failed

@@ -1,92 +1,127 @@
-"""Twice as many calls as a service can answer, and what comes through."""
+"""Twice as many calls as a service can answer, and what comes through.
+
+Callers must not be what is short: they are the lean ones of `benchmarks.load`, and have a core of their own. Nor must
+gRPC be: a call that is refused costs a few tenths of a millisecond before anybody can look at it, so calls ask for the
+whole of a large catalogue, which costs ten times as much. The most that can be answered is measured before and after
+each stretch of overload, over as many connections.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
+from itertools import cycle
+from typing import Any
 
 import grpc
+import numpy as np
 
+from benchmarks.load import Call, Load, at_rate, closed
 from protos.quickstudy.v1 import recommender_pb2 as pb
 
-METHOD = "/quickstudy.v1.Recommender/Recommend"
-CHANNELS = 4
-"""Connections that share the calls."""
+DEADLINE_S = 0.5
+"""Of every call, seconds."""
+ITEMS = 100_000
+"""Of the catalogue that is asked for: a call costs some 6 ms of CPU."""
+IN_FLIGHT, CONNECTIONS, MOST_S = 16, 8, 4.0
+"""Calls under way when the most is measured, connections, and for how many seconds, at most, it is measured."""
+_CALLS = [
+    Call("/quickstudy.v1.Recommender/Recommend", pb.RecommendRequest(user_id=f"o{n}").SerializeToString())
+    for n in range(64)
+]
+"""They ask for the whole catalogue: cheap to make, dear to answer."""
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What became of calls at a rate.
+class Rate:
+    """What came in time in a stretch of time, a second and a second of the service's CPU; all else that came is late.
 
-    Args:
-        rate: calls a second that were made.
-        goodput: slates a second that came within their deadline.
-        p99_s: 99th percentile of the time of those, seconds.
-        codes: how the calls ended.
+    A crowded machine takes from the first figure, hardly from the second.
     """
 
-    rate: float
-    goodput: float
+    per_s: float
+    per_cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of overload.
+
+    Args:
+        most: slates in time that were possible: the mean of just before and just after.
+        asked: calls a second that were made.
+        good: slates that came in time.
+        late: how many came later than that.
+        p99_s: 99th percentile of the time of all of them, seconds.
+        codes: how all calls ended.
+    """
+
+    most: Rate
+    asked: float
+    good: Rate
+    late: int
     p99_s: float
     codes: dict[str, int]
 
 
-class Callers:
-    """Calls of Recommend on raw messages that ask for the whole catalogue: cheap to make, dear to answer.
+@contextmanager
+def core(at: int) -> Iterator[None]:
+    """What this thread does, and the processes that it starts, have one core, the first or the last; if there are two.
+
+    Pinning is Linux's; elsewhere nothing is pinned.
+    """
+    mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(mine) < 2:
+        yield
+        return
+    os.sched_setaffinity(0, {mine[at]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
+def overload(
+    target: str, cpu_s: Callable[[], float], *, times: int, seconds: float, rng: np.random.Generator
+) -> list[Stretch]:
+    """Asks for twice the most, so many times for so many seconds.
 
     Args:
-        target: "host:port".
-        deadline_s: of each call, seconds.
-        channels: connections that share the calls.
+        target: "host:port" of the service.
+        cpu_s: seconds of CPU that the service has used so far.
+        times, seconds: stretches of overload, and how long each is.
+        rng: draws when calls come.
     """
 
-    def __init__(self, target: str, deadline_s: float, channels: int = CHANNELS) -> None:
-        own = [("grpc.use_local_subchannel_pool", 1)]
-        self._channels = [grpc.aio.insecure_channel(target, options=own) for _ in range(channels)]
-        self._calls = [channel.unary_unary(METHOD, None, None) for channel in self._channels]
-        self._deadline = deadline_s
-        self._requests = [pb.RecommendRequest(user_id=f"o{n}").SerializeToString() for n in range(64)]
+    def measured(load: Callable[..., Load], seconds: float, **how: Any) -> tuple[Load, Rate]:
+        before = cpu_s()
+        told = load(
+            target,
+            cycle(_CALLS),
+            seconds=seconds,
+            warm_up_s=0.0,
+            connections=CONNECTIONS,
+            deadline_s=DEADLINE_S,
+            **how,
+        )
+        good = int(np.searchsorted(told.latency_s, DEADLINE_S, "right"))
+        return told, Rate(good / seconds, good / (cpu_s() - before))
 
-    async def close(self) -> None:
-        """Ends the connections."""
-        for channel in self._channels:
-            await channel.close(None)
+    def most() -> Rate:
+        return measured(closed, min(MOST_S, seconds), in_flight=IN_FLIGHT)[1]
 
-    async def most(self, in_flight: int, seconds: float) -> Load:
-        """As many calls as are answered with so many in flight."""
-        ended: list[tuple[float, grpc.StatusCode]] = []
-        until = perf_counter() + seconds
-
-        async def caller(n: int) -> None:
-            while perf_counter() < until:
-                ended.append(await self._one(n))
-                n += in_flight
-
-        await asyncio.gather(*(caller(n) for n in range(in_flight)))
-        return _load(ended, seconds, len(ended))
-
-    async def at(self, rate: float, seconds: float) -> Load:
-        """Calls at a rate, whatever becomes of them."""
-        tasks: list[asyncio.Task[tuple[float, grpc.StatusCode]]] = []
-        started = perf_counter()
-        while (passed := perf_counter() - started) < seconds:
-            while len(tasks) < rate * passed:
-                tasks.append(asyncio.create_task(self._one(len(tasks))))
-            await asyncio.sleep(0.002)
-        return _load(await asyncio.gather(*tasks), seconds, len(tasks))
-
-    async def _one(self, n: int) -> tuple[float, grpc.StatusCode]:
-        started = perf_counter()
-        try:
-            await self._calls[n % len(self._calls)](self._requests[n % len(self._requests)], timeout=self._deadline)
-        except grpc.aio.AioRpcError as error:
-            return perf_counter() - started, error.code()
-        return perf_counter() - started, grpc.StatusCode.OK
-
-
-def _load(ended: list[tuple[float, grpc.StatusCode]], seconds: float, made: int) -> Load:
-    good = sorted(took for took, code in ended if code == grpc.StatusCode.OK)
-    p99 = good[int(0.99 * (len(good) - 1))] if good else 0.0
-    return Load(made / seconds, len(good) / seconds, p99, dict(Counter(code.name for _, code in ended)))
+    most()  # wakes up what is lazy
+    found, before = [], most()
+    for _ in range(times):
+        rate = 2 * before.per_s
+        told, good = measured(at_rate, seconds, per_s=rate, rng=rng)
+        after = most()
+        both = Rate((before.per_s + after.per_s) / 2, (before.per_cpu_s + after.per_cpu_s) / 2)
+        late = told.latency_s.size - round(good.per_s * seconds)
+        codes = {_NAMES[status]: n for status, n in told.statuses.items() if n}
+        found.append(Stretch(both, rate, good, late, told.ms(0.99) / 1e3, codes))
+        before = after
+    return found

@@ -73,6 +73,10 @@ class Server:
         self.process.stdout.close()
         return code
 
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the process has used so far."""
+        return self.metrics()["process_cpu_seconds_total"]
+
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics by name with labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as page:
