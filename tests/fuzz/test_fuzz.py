@@ -21,6 +21,8 @@ from tests.service.support import Server, make_policy, start_server
 
 OURS = {"INTERNAL", "UNKNOWN", "UNIMPLEMENTED", "DATA_LOSS"}
 """Statuses that a caller must not be able to cause."""
+IN_VAIN = {"GetPolicy", "ActivatePolicy", "RollBackPolicy"}
+"""Methods that nothing drawn can succeed with: the server has one version, and no other lineup before it."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ async def test_fuzzed_calls_in_company(server: Server) -> None:
     assert 2_000 == ended.total()
     assert {method.name for method in methods()} == {name for name, _ in ended}
     assert not {code for _, code in ended} & OURS
-    assert {name for name, code in ended if code == "OK"} == {method.name for method in methods()}
+    assert {name for name, code in ended if code == "OK"} == {method.name for method in methods()} - IN_VAIN
     assert server.process.poll() is None
 
 
