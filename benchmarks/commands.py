@@ -148,12 +148,22 @@ def bench_adapt() -> None:
 
 
 @bench.command("scale")
-def bench_scale() -> None:
-    """What ranking a whole catalogue costs, in process, from a thousand items to a million."""
+def bench_scale(
+    quick: Annotated[bool, typer.Option("--quick/--full", help="Up to 100,000 items and users only.")] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
+) -> None:
+    """Catalogues, histories and crowds by their size, on a real server and store; about 8 minutes in full."""
     with clear_errors():
         from benchmarks import scale as measure
+        from benchmarks import scale_picture
+        from benchmarks.report import RESULTS
 
-        show_result(measure.run())
+        path = out or RESULTS / "scale.json"
+        result = measure.run(path, quick=quick)
+        scale_picture.draw(result, path.with_suffix(".png"))
+        for name, rows in measure.printable(result).items():
+            show_table(name, rows)
+        show_claims(result)
 
 
 @bench.command("train")

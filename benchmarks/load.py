@@ -59,6 +59,11 @@ class Load:
     cpu_s: float
 
     @property
+    def calls(self) -> int:
+        """All calls, those of the warm-up too."""
+        return sum(self.statuses.values())
+
+    @property
     def failed(self) -> int:
         """Calls that ended with another status than OK."""
         return sum(n for status, n in self.statuses.items() if status)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ class Service:
     address: str
     metrics: str
     pid: int
+
+    def samples(self) -> dict[str, float]:
+        """What the metrics page tells, by sample."""
+        with urllib.request.urlopen(self.metrics, timeout=5) as answer:  # noqa: S310 # our own server
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}
 
 
 @dataclass(frozen=True, slots=True)

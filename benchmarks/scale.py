@@ -1,91 +1,80 @@
-"""What ranking a whole catalogue costs by its size: `Policy.rank` of one user among all items, in process.
+"""What catalogues, histories and crowds cost by their size, and what follows for 10^8 users: `quickstudy bench scale`.
 
-Parameters and features are drawn, not learnt: what is timed does not depend on their values. Items are described by 8
-numbers, tastes have 32 floats, the user has 50 events, and what was seen is left out. Rows tell items that are judged
-alone from slates, and the best slate from a draw with its propensities.
+The parts are `scale_catalogue`, `scale_users` and `sizing`; each says what it measures. Everything shares the machine
+with its own load generator and store: `cpu_ms` is the server's own time, whatever else the machine does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import numpy as np
+from benchmarks import scale_catalogue, scale_users, sizing
+from benchmarks.report import Claim, write
 
-from benchmarks.report import RESULTS, Claim, write
-from meta import q_network
-from meta.catalogue import Catalogue
-from meta.checkpoint import Checkpoint, Manifest
-from meta.policy import Policy
-from meta.spec import Slate, Spec
-from meta.types import Events
-
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
+ITEMS = (1_000, 10_000, 100_000, 1_000_000)
+USERS = (1_000, 10_000, 100_000, 1_000_000)
 LIMITS_MS = {100_000: 6.0, 1_000_000: 40.0}
-"""What is promised of the best ten items, judged alone, at the median."""
-FEATURES, WIDTH, EVENTS = 8, 32, 50
+"""What is promised of a whole catalogue at the median, through gRPC, whatever the kind of policy and slate."""
+LIMIT_BYTES = 1_700.0
+"""What is promised of a user with 50 events."""
+QUICK = 10**5
+"""No size is above this in a quick run."""
 
 
-def run(out: Path = RESULTS / "scale.json", sizes: tuple[int, ...] = SIZES, rounds: int = 50) -> dict[str, Any]:
-    """Times every size, writes the result and returns it."""
-    rows = []
-    medians = {}
-    kinds: tuple[Slate, ...] = ("independent", "logit")
-    for items in sizes:
-        catalogue = _catalogue(items)
-        for kind in kinds:
-            policy = _policy(catalogue, kind)
-            for temperature in (0.0, 0.5):
-                p50, p99 = np.quantile(_times(policy, temperature, rounds), (0.5, 0.99)).tolist()
-                rows.append(
-                    {"items": items, "items are": kind, "temperature": temperature, "p50_ms": p50, "p99_ms": p99}
-                )
-                medians[items, kind, temperature] = p50
-    claims = [
-        Claim(
-            f"p50 ms, best of {items:,} items judged alone, in process",
-            medians.get((items, "independent", 0.0)),
-            "<=",
-            limit,
-        )
-        for items, limit in LIMITS_MS.items()
-    ]
-    return write(out, command="quickstudy bench scale", rows=rows, claims=claims, rounds=rounds)
+def run(out: Path, *, quick: bool = False) -> dict[str, Any]:
+    """Measures every size, writes the result and returns it."""
+    items, users = ([n for n in sizes if not quick or n <= QUICK] for sizes in (ITEMS, USERS))
+    catalogue = scale_catalogue.measure(items, rounds=30, seconds=3.0)
+    by_events, by_users = scale_users.measure(users, seconds=3.0)
+    most = by_users[-1]
+    cost = sizing.Cost(most["bytes_a_user"], most["copy_bytes"], most["cpu_us"] / 1e6, most["store_bytes_a_call"])
+    habits = sizing.Habits()
+    return write(
+        out,
+        command=f"quickstudy bench scale{' --quick' if quick else ''}",
+        rows=catalogue,
+        claims=[*_of_catalogue(catalogue), *_of_users(by_users, by_events)],
+        by_events=by_events,
+        by_users=by_users,
+        sizing=sizing.table(cost, habits),
+        measured=asdict(cost),
+        assumed=asdict(habits),
+    )
 
 
-def _catalogue(items: int) -> Catalogue:
-    features = np.random.default_rng(0).standard_normal((items, FEATURES)).astype(np.float32)
-    return Catalogue.from_features([f"i{n}" for n in range(items)], features, [f"f{n}" for n in range(FEATURES)])
+def printable(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The tables of a result by what they tell."""
+    return {
+        "a whole catalogue": result["rows"],
+        "by events of a user": result["by_events"],
+        f"by users with {scale_users.EVENTS} events": result["by_users"],
+        "sizing": result["sizing"],
+    }
 
 
-def _policy(catalogue: Catalogue, kind: Slate) -> Policy:
-    spec = Spec(items=len(catalogue), features=FEATURES, width=WIDTH, hidden=16, slate=kind)
-    params = q_network.init(spec, np.random.default_rng(0))
-    return Policy(Checkpoint(Manifest(spec), params, catalogue, "0"))
+def _of_catalogue(rows: Sequence[dict[str, Any]]) -> list[Claim]:
+    """The slowest kind of slate is what counts."""
+    claims = []
+    for way in ("in process", "over gRPC"):
+        for items, limit in LIMITS_MS.items():
+            found = [row["p50_ms"] for row in rows if row["items"] == items and row["catalogue"].endswith(way)]
+            claims.append(
+                Claim(f"p50 ms of the slowest slate, {items:,} items, {way}", max(found, default=None), "<=", limit)
+            )
+    return claims
 
 
-def _times(policy: Policy, temperature: float, rounds: int) -> list[float]:
-    """Milliseconds of each ranking, after two that do not count."""
-    rng = np.random.default_rng(1)
-    at = np.arange(EVENTS)[None]
-    reward = (rng.random((1, EVENTS)) < 0.5).astype(np.float32)
-    events = Events(
-        rng.integers(0, len(policy.items), (1, EVENTS)), reward, at, np.ones((1, EVENTS), bool),
-        np.array([EVENTS]), 1_700_000_000_000 + 60_000 * at,
-    )  # fmt: skip
-    copy = policy.adapt(events).copy
-    times = []
-    for n in range(rounds + 2):
-        started = perf_counter()
-        policy.rank(
-            copy,
-            events,
-            None,
-            slate_size=np.array([10]),
-            temperature=np.array([temperature], np.float32),
-            seed=np.array([n], np.uint64),
-            excluded=events.item,
-        )
-        times.append(1e3 * (perf_counter() - started))
-    return times[2:]
+def _of_users(by_users: Sequence[dict[str, Any]], by_events: Sequence[dict[str, Any]]) -> list[Claim]:
+    """Of the most users: memory in use, and by keys; and that nothing failed anywhere."""
+    most = by_users[-1] if by_users[-1]["users"] == max(USERS) else {}
+    name = f"bytes of a user with {scale_users.EVENTS} events among {max(USERS):,}"
+    return [
+        Claim(f"{name}, by the store's used memory", most.get("bytes_a_user"), "<=", LIMIT_BYTES),
+        Claim(f"{name}, by MEMORY USAGE of {scale_users.SAMPLED}", most.get("history_bytes"), "<=", LIMIT_BYTES),
+        Claim("sizes at which what was loaded is not what the script writes",
+              float(sum(not row["same_as_the_script"] for row in by_users)), "==", 0.0),
+        Claim("calls that failed", float(sum(row["failed"] for row in (*by_users, *by_events))), "==", 0.0),
+    ]  # fmt: skip

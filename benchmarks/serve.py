@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,7 +65,7 @@ def run(policy_dir: Path, out: Path, *, rounds: int = 7, seconds: float = 2.0) -
             for _ in range(rounds if share == 0.5 else (rounds + 1) // 2):
                 bench.at_rate(f"{share:.0%} of the largest rate", share * most, traffic.warm)
         bench.alone(traffic, rounds)
-        page = _samples(served.metrics)
+        page = served.samples()
     rows = [bench.row(*which) for which in bench.loads]
     rows += [{"row": f"stage, {name}", **figures} for name, figures in stages.items()]
     resident = page["process_resident_memory_bytes"] / 2**20
@@ -112,9 +111,9 @@ class _Bench:
         spent: dict[str, float] = defaultdict(float)
         for _ in range(rounds):
             self.one(full, "echo", self._echo, traffic.warm(), IN_FLIGHT)
-            before = _samples(self._served.metrics)
+            before = self._served.samples()
             self.one(full, "warm", self._served.address, traffic.warm(), IN_FLIGHT)
-            for name, value in _samples(self._served.metrics).items():
+            for name, value in self._served.samples().items():
                 spent[name] += value - before.get(name, 0.0)
             self.one(full, "clicked", self._served.address, traffic.clicked(), IN_FLIGHT)
             self.one(full, "cold", self._served.address, traffic.cold(), IN_FLIGHT)
@@ -227,9 +226,3 @@ def _cpu_s(pid: int) -> float | None:
 
 def _total(samples: Mapping[str, float], name: str) -> float:
     return sum(value for sample, value in samples.items() if sample.startswith(name))
-
-
-def _samples(page: str) -> dict[str, float]:
-    with urllib.request.urlopen(page, timeout=5) as answer:  # noqa: S310 # our own server
-        lines = answer.read().decode().splitlines()
-    return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}

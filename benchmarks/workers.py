@@ -7,7 +7,6 @@ import os
 import signal
 import statistics
 import tempfile
-import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import cycle
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.load import Call, closed
-from benchmarks.processes import Service, service
+from benchmarks.processes import service
 from benchmarks.report import Claim, write
 from meta.checkpoint import load
 from protos.quickstudy.v1 import recommender_pb2 as pb
@@ -98,11 +97,11 @@ def _loads(policy: Path, rounds: int, seconds: float) -> tuple[dict[int, list[fl
             asyncio.run(_warm(each.address, requests, items))
         for _ in range(rounds):
             for n, each in running.items():
-                before = _samples(each)
+                before = each.samples()
                 told = closed(each.address, cycle(calls), in_flight=IN_FLIGHT, seconds=seconds, connections=CONNECTIONS)
                 assert told.failed == 0, f"{told.failed} calls failed"
                 rates[n].append(told.per_s)
-                after = _samples(each)
+                after = each.samples()
                 cpu_ms[n].append(1e3 * (_cpu(after) - _cpu(before)) / (_calls(after) - _calls(before)))
     return rates, cpu_ms
 
@@ -138,12 +137,6 @@ async def _killed(kills: int) -> dict[str, Any]:
         "twice": events.twice,
         "back_s": max(back),
     }
-
-
-def _samples(running: Service) -> Mapping[str, float]:
-    with urllib.request.urlopen(running.metrics, timeout=5) as answer:  # noqa: S310 # our own server
-        lines = answer.read().decode().splitlines()
-    return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}
 
 
 def _cpu(samples: Mapping[str, float]) -> float:
