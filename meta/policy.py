@@ -21,6 +21,7 @@ from meta.choice import losses
 from meta.leading import Names, slate
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.scoring import HELD, Asked, Portraits, Whole, of_all, of_rows, portraits
+from meta.spec import Spec
 from meta.state import prefix_ages
 from meta.types import Adaptation, Array, BoolArray, Context, Events, FloatArray, IntArray, Ranking
 
@@ -379,11 +380,7 @@ def _check(checkpoint: Checkpoint) -> None:
     spec, features = checkpoint.manifest.spec, checkpoint.catalogue.features
     if features.shape != (spec.items, spec.features):
         raise PolicyError(f"catalogue is {features.shape}, the manifest says {(spec.items, spec.features)}")
-    fresh = q_network.init(spec, np.random.default_rng(0)) | (neighbours.init(spec) if spec.neighbours else {})
-    fresh |= eras.init(spec) if spec.eras else {}
-    fresh |= groups.init(spec) if spec.groups else {}
-    expected = {name: value.shape for name, value in fresh.items()}
-    for name, shape in expected.items():
+    for name, shape in _shapes(spec).items():
         value = checkpoint.params.get(name)
         if value is None:
             raise PolicyError(
@@ -393,3 +390,19 @@ def _check(checkpoint: Checkpoint) -> None:
             raise PolicyError(f"parameter {name} must have shape {shape}, got {value.shape}")
         if not np.isfinite(value).all():
             raise PolicyError(f"parameter {name} is not finite; the folder is damaged, restore or train again")
+
+
+def _shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
+    """Of every parameter, from networks of one item and of two: to draw one for all items would take seconds."""
+
+    def of(items: int) -> dict[str, tuple[int, ...]]:
+        some = replace(spec, items=items)
+        fresh = q_network.init(some, np.random.default_rng(0))
+        for part, memory in ((neighbours, spec.neighbours), (eras, spec.eras), (groups, spec.groups)):
+            fresh |= part.init(some) if memory else {}
+        return {name: value.shape for name, value in fresh.items()}
+
+    one, two = of(1), of(2)
+    return {
+        name: tuple(a + (b - a) * (spec.items - 1) for a, b in zip(one[name], two[name], strict=True)) for name in one
+    }
