@@ -66,31 +66,25 @@ def check_context(context: pb.Context) -> None:
 
 def check_users(request: pb.UpsertUsersRequest) -> None:
     """Raises InvalidFieldError for a wrong number of users and for the first field of one that breaks a rule."""
-    if not 1 <= (n := len(request.users)) <= MAX_USERS:
-        raise InvalidFieldError("users", f"must hold 1..{MAX_USERS:,} users, got {n:,}")
+    _check_count("users", "users", len(request.users), MAX_USERS)
     for i, user in enumerate(request.users):
-        if problem := id_problem(user.user_id, MAX_ID_BYTES):
-            raise InvalidFieldError(f"users[{i}].user_id", problem)
+        _check_id(f"users[{i}].user_id", user.user_id)
         _check_attributes(f"users[{i}].attributes", user.attributes)
 
 
 def check_items(request: pb.UpsertItemsRequest) -> None:
     """Raises InvalidFieldError for a wrong number of items and for the first field of one that breaks a rule."""
-    if not 1 <= (n := len(request.items)) <= MAX_ITEMS:
-        raise InvalidFieldError("items", f"must hold 1..{MAX_ITEMS:,} items, got {n:,}")
+    _check_count("items", "items", len(request.items), MAX_ITEMS)
     for i, item in enumerate(request.items):
-        if problem := id_problem(item.item_id, MAX_ID_BYTES):
-            raise InvalidFieldError(f"items[{i}].item_id", problem)
+        _check_id(f"items[{i}].item_id", item.item_id)
         _check_attributes(f"items[{i}].features", item.features)
 
 
 def check_item_ids(request: pb.DeleteItemsRequest) -> None:
     """Raises InvalidFieldError for a wrong number of ids and for the first one that breaks a rule."""
-    if not 1 <= (n := len(request.item_ids)) <= MAX_ITEMS:
-        raise InvalidFieldError("item_ids", f"must hold 1..{MAX_ITEMS:,} ids, got {n:,}")
+    _check_count("item_ids", "ids", len(request.item_ids), MAX_ITEMS)
     for i, item_id in enumerate(request.item_ids):
-        if problem := id_problem(item_id, MAX_ID_BYTES):
-            raise InvalidFieldError(f"item_ids[{i}]", problem)
+        _check_id(f"item_ids[{i}]", item_id)
 
 
 def _check_attributes(path: str, told: pb.Attributes) -> None:
@@ -103,15 +97,13 @@ def _check_attributes(path: str, told: pb.Attributes) -> None:
         _check_finite(f'{path}.numbers["{name}"]', number)
     for name in told.categories:
         words, field = told.categories[name].values, f'{path}.categories["{name}"]'
-        if not 1 <= (n := len(words)) <= MAX_WORDS:
-            raise InvalidFieldError(field, f"must hold 1..{MAX_WORDS} words, got {n}")
+        _check_count(field, "words", len(words), MAX_WORDS)
         for word in words:
             if problem := id_problem(word, MAX_ID_BYTES):
                 raise InvalidFieldError(field, problem.replace("must have", "must have words of"))
     for name in told.vectors:
         numbers, field = told.vectors[name].values, f'{path}.vectors["{name}"]'
-        if not 1 <= (n := len(numbers)) <= MAX_VECTOR:
-            raise InvalidFieldError(field, f"must hold 1..{MAX_VECTOR:,} numbers, got {n:,}")
+        _check_count(field, "numbers", len(numbers), MAX_VECTOR)
         for number in numbers:
             _check_finite(field, number)
 
@@ -119,6 +111,16 @@ def _check_attributes(path: str, told: pb.Attributes) -> None:
 def _check_name(field: str, name: str) -> None:
     if problem := id_problem(name, MAX_NAME_BYTES):
         raise InvalidFieldError(field, problem.replace("must have", "must have names of"))
+
+
+def _check_count(field: str, noun: str, n: int, most: int) -> None:
+    if not 1 <= n <= most:
+        raise InvalidFieldError(field, f"must hold 1..{most:,} {noun}, got {n:,}")
+
+
+def _check_id(field: str, text: str, limit: int = MAX_ID_BYTES) -> None:
+    if problem := id_problem(text, limit):
+        raise InvalidFieldError(field, problem)
 
 
 def _check_finite(field: str, number: float) -> None:
@@ -139,21 +141,18 @@ def check_unknown(unknown: list[str]) -> None:
 
 def check_user_id(user_id: str) -> None:
     """Raises InvalidFieldError unless the id has 1 to 256 bytes."""
-    if problem := id_problem(user_id, MAX_ID_BYTES):
-        raise InvalidFieldError("user_id", problem)
+    _check_id("user_id", user_id)
 
 
 def check_activation(request: pb.ActivateDecisionRequest) -> None:
     """Raises InvalidFieldError unless user and decision are named."""
     check_user_id(request.user_id)
-    if problem := id_problem(request.decision_id, MAX_DECISION_ID_BYTES):
-        raise InvalidFieldError("decision_id", problem)
+    _check_id("decision_id", request.decision_id, MAX_DECISION_ID_BYTES)
 
 
 def check_events(request: pb.RecordEventsRequest) -> None:
     """Raises InvalidFieldError unless the call holds 1 to 1,000 events."""
-    if not 1 <= (n := len(request.events)) <= MAX_EVENTS:
-        raise InvalidFieldError("events", f"must hold 1..{MAX_EVENTS:,} events, got {n:,}")
+    _check_count("events", "events", len(request.events), MAX_EVENTS)
 
 
 def event_problem(event: pb.Event, now_ms: int) -> str:
