@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parent))  # benchmarks are not packaged: in a
 
 import typer  # noqa: E402 - after the threads are pinned
 
+from activating import policies as policy_commands  # noqa: E402 - likewise
 from meta.errors import InputError  # noqa: E402 - likewise
 from replaying import replay  # noqa: E402 - likewise
 from terminal import (  # noqa: E402 - likewise
@@ -67,6 +68,7 @@ LogFiles = tuple[Path | None, Path | None, Path | None]
 
 token_commands = typer.Typer(help="Tokens that callers of the service show.", no_args_is_help=True)
 app.add_typer(token_commands, name="tokens")
+app.add_typer(policy_commands, name="policies")
 
 
 @app.command()
@@ -260,6 +262,7 @@ def simulate(
     Always barred: reward below `quality` or `frozen`, the same for everybody, beyond the 95% interval.
     """
     with clear_errors():
+        from meta.checkpoint import load
         from simulators import picture, trial
         from simulators.verdict import Bars
 
@@ -273,7 +276,11 @@ def simulate(
         if png:
             picture.draw({env: found.earned}, png)
         about = {"env": env, "arguments": arguments or [], "users": users, "seeds": drawn}
-        judged = {"target": target, "policies": [str(folder) for folder in policy or ()]}
+        judged = {
+            "target": target,
+            "policies": [str(folder) for folder in policy or ()],
+            "versions": [load(folder).version for folder in policy or ()],
+        }
         keep(json_file, about | judged | found.as_json())
         typer.echo(str(found.verdict))
         if not found.verdict.passed:

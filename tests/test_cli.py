@@ -6,15 +6,18 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from meta import q_network
-from meta.checkpoint import Manifest, save
+from meta.checkpoint import Manifest, load, save
 from meta.spec import Spec
 from service.access.tokens import Keyring
+from service.errors import UnprovenPolicyError
+from service.policies.report import check_report
 from tests.meta.worlds_of_numbers import checkpoint_parts
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +39,7 @@ def test_help_lists_the_commands() -> None:
     """Every command that is listed says what it does."""
     done = quickstudy("--help")
     assert done.returncode == 0
-    for command in ("demo", "train", "tune", "coldstart", "simulate", "serve", "bench", "version"):
+    for command in ("demo", "train", "tune", "coldstart", "simulate", "serve", "policies", "bench", "version"):
         assert f" {command} " in done.stdout
 
 
@@ -199,10 +202,13 @@ def test_simulate_gates_a_release(tmp_path: Path, bar: str, code: int, words: st
     save(tmp_path / "p", Manifest(spec), params, catalogue)
     arguments = ("--env", "drifting_taste", "--users", "50", "--json", str(tmp_path / "found.json"))
     done = quickstudy("simulate", "--policy", str(tmp_path / "p"), *arguments, "--at-least", bar)
-    verdict = json.loads((tmp_path / "found.json").read_text())["verdict"]
+    report = (tmp_path / "found.json").read_text()
+    verdict = json.loads(report)["verdict"]
     assert (code, code == 0) == (done.returncode, verdict["passed"]), done.stdout + done.stderr
     assert words in verdict["says"]
     assert verdict["says"] == done.stdout.strip().splitlines()[-1]
+    with nullcontext() if code == 0 else pytest.raises(UnprovenPolicyError):
+        check_report(report, load(tmp_path / "p").version, "simulate")
 
 
 def test_a_token_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:

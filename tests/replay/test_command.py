@@ -16,6 +16,7 @@ from replay import foreign, log
 from replay.adaptive import Replayed, replay
 from replay.decisions import Log
 from replay.reading import read
+from service.policies.report import check_report
 from tests.replay.logs import START_MS, decisions, events
 from tests.service.support import make_policy
 
@@ -77,6 +78,7 @@ def test_a_better_policy_passes(policy: Path, logged: Path, tmp_path: Path) -> N
     assert "BETTER" == asked["verdicts"]["the log"]["outcome"]
     assert {"ips", "snips", "clipped_ips", "dm", "dr", "sndr", "switch_dr", "dros", "replay"} <= set(asked["estimates"])
     assert "none" == frozen["adapter"]
+    check_report(told.read_text(), Policy.load(policy).version, "replay")  # the service activates it with this
     assert ["0", "1", "2", "3-4", "5-9"] == [row["label"] for row in asked["by_events"]]
     assert asked["ranking"]["mrr"] > 0.3
     text = page.read_text()
