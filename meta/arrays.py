@@ -97,19 +97,21 @@ def log_softmax(x: Array) -> Array:
     return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
 
 
-def top(x: Array, k: int) -> Array:
-    """Indices of the `k` largest entries along the last axis, largest first: [..., N] -> int [..., k], k <= N."""
+def top(x: Array, k: int, *, ordered: bool = True) -> Array:
+    """Indices of the `k` largest along the last axis, `ordered` largest first: [..., N] -> int [..., k], k <= N."""
     if not is_numpy(x):
-        return x.topk(k, dim=-1).indices
+        return x.topk(k, dim=-1, sorted=ordered).indices
     if 4 * k < x.shape[-1]:
         part = np.argpartition(x, -k, axis=-1)[..., -k:]
+        if not ordered:
+            return part
         return take(part, np.argsort(-take(x, part), axis=-1, kind="stable"))
     return np.argsort(-x, axis=-1, kind="stable")[..., :k]
 
 
 def lines(x: Array, at: Array) -> Array:
-    """X[at], lines of a table [N, ...] at places of any shape; numpy takes whole lines at a third of the price."""
-    return x.take(at, 0) if is_numpy(x) else x[at]
+    """X[at], lines of a table [N, ...] at places >= 0 of any shape, at a third of the price of taking numbers."""
+    return x.take(at, 0) if is_numpy(x) else x.index_select(0, at.flatten()).reshape(*at.shape, *x.shape[1:])
 
 
 def take(x: Array, index: Array) -> Array:

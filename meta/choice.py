@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from meta.arrays import cast, clip, namespace, plus_one, positive, spread
+from meta.arrays import cast, clip, namespace, plus_one, positive
 from meta.spec import Slate
 from meta.types import Array, Events
 
@@ -18,18 +18,20 @@ MAX_LOGIT = 30.0
 
 
 class Outcomes(NamedTuple):
-    """What the users chose, arranged so that one matrix product sums over the slate of every event.
+    """What the users chose, arranged so that one product or sum goes over the slate of every event.
+
+    D as in `Events`: the decisions where all have K events, else every event has what its slate has.
 
     Args:
         chosen: float [B, T], 1 where the event was chosen (reward above 0); how much it was where choices are graded.
-        choices: float [B, T], number of choices in the event's slate, at least 1 ('no choice' is one); None where
-            every event stands alone, which makes it 1.
-        any_chosen: float [B, T], 1 where somebody in the event's slate was chosen.
-        reward: float [B, T], summed reward of the event's slate.
-        share: float [B, T], 1 / size of the event's slate; 0 where padded.
-        part: float [B, T], choices * share, the event's part in its slate's normalisers.
-        same: float [B, T, T], 1 where two events are of one slate; the number of events of a slate where all have as
-            many, one after the other; None where every event stands alone.
+        choices: float [B, D], number of choices in the slate, at least 1 ('no choice' is one); None where every event
+            stands alone, which makes it 1.
+        any_chosen: float [B, D], 1 where somebody in the slate was chosen.
+        reward: float [B, D], summed reward of the slate.
+        share: float [B, D], 1 / size of the event's slate, or 1 a decision; 0 where padded.
+        part: float [B, D], choices * share, its part in the slate's normalisers.
+        same: float [B, T, T], 1 where two events are of one slate; K where all decisions have K events; None where
+            every event stands alone.
     """
 
     chosen: Array
@@ -50,8 +52,9 @@ def outcomes(events: Events, slate: Slate) -> Outcomes:
         return Outcomes(chosen, None, chosen, reward, real, real, None)
     same = events.slate or _together(events, real.dtype)
     clicks, earned, size = (over_slate(x[:, None], same)[:, 0] for x in (chosen, reward, real))
-    times, share = clip(clicks, 1.0, None), real / clip(size, 1.0, None)
-    return Outcomes(chosen, times, clip(clicks, None, 1.0), earned, share, times * share, same)
+    number = clip(clicks, 1.0, None)
+    share = clip(size, None, 1.0) if isinstance(same, int) else real / clip(size, 1.0, None)
+    return Outcomes(chosen, number, clip(clicks, None, 1.0), earned, share, number * share, same)
 
 
 def _together(events: Events, dtype: Any) -> Array:
@@ -61,13 +64,21 @@ def _together(events: Events, dtype: Any) -> Array:
 
 
 def over_slate(x: Array, same: Array | int | None) -> Array:
-    """The sum over the slate of every event, `same` as in `Outcomes`: [B, P, T] -> [B, P, T]."""
+    """The sum over each slate, `same` as in `Outcomes`: [B, P, T] -> [B, P, D]."""
     if same is None:
         return x
     if not isinstance(same, int):
         return x @ same
-    slates = x.reshape(*x.shape[:-1], x.shape[-1] // same, same)
-    return spread(slates.sum(-1)[..., None], slates.shape).reshape(x.shape)
+    return x.reshape(*x.shape[:-1], same, x.shape[-1] // same).sum(-2)
+
+
+def times(x: Array, of: Array) -> Array:
+    """Events [B, P, T] by what their decisions have [B, P, D]: [B, P, T]; either may have P = 1 for all prefixes."""
+    events, decisions = x.shape[-1], of.shape[-1]
+    if events == decisions:
+        return x * of
+    product = x.reshape(*x.shape[:-1], events // decisions, decisions) * of[..., None, :]
+    return product.reshape(*product.shape[:-2], events)
 
 
 def choices(reward: Array, slate: Slate) -> Array:
@@ -76,19 +87,19 @@ def choices(reward: Array, slate: Slate) -> Array:
 
 
 def normaliser(odds: Array, same: Array | int | None) -> Array:
-    """1 + the sum of e^v over the slate of every event: e^v [B, P, T] -> [B, P, T]."""
+    """1 + the sum of e^v over each slate: e^v [B, P, T] -> [B, P, D]."""
     return plus_one(over_slate(odds, same))
 
 
 def probabilities(logits: Array, same: Array | int | None) -> Array:
     """P(event | its slate): [B, P, T] -> [B, P, T]."""
     odds = namespace(logits).exp(clip(logits, -MAX_LOGIT, MAX_LOGIT))
-    return odds / normaliser(odds, same)
+    return times(odds, 1.0 / normaliser(odds, same))
 
 
 def expected(p: Array, seen: Outcomes) -> Array:
     """How often each event is chosen by probabilities P, n P: [B, P, T] -> [B, P, T]."""
-    return p if seen.choices is None else seen.choices[:, None, :] * p
+    return p if seen.choices is None else times(p, seen.choices[:, None, :])
 
 
 def residuals(logits: Array, seen: Outcomes) -> Array:
@@ -98,7 +109,7 @@ def residuals(logits: Array, seen: Outcomes) -> Array:
 
 
 def losses(logits: Array, seen: Outcomes) -> Array:
-    """Negative log-likelihood by event, a slate's normaliser shared out evenly over it: [B, P, T] -> [B, P, T]."""
+    """Negative log-likelihood by decision or event, a slate's normaliser shared out evenly: [B, P, T] -> [B, P, D]."""
     xp, logits = namespace(logits), clip(logits, -MAX_LOGIT, MAX_LOGIT)
     return _losses(logits, xp.log1p(over_slate(xp.exp(logits), seen.same)), seen)
 
@@ -112,8 +123,10 @@ def likelihood(logits: Array, seen: Outcomes) -> tuple[Array, Array]:
 
 
 def _losses(logits: Array, log: Array, seen: Outcomes) -> Array:
-    return seen.part[:, None, :] * log - seen.chosen[:, None, :] * logits
+    told = seen.chosen[:, None, :] * logits
+    return seen.part[:, None, :] * log - (over_slate(told, seen.same) if isinstance(seen.same, int) else told)
 
 
 def _residuals(odds: Array, normal: Array, seen: Outcomes) -> Array:
-    return expected(odds / normal, seen) - seen.chosen[:, None, :]
+    p = odds / normal if seen.choices is None else times(odds, seen.choices[:, None, :] / normal)
+    return p - seen.chosen[:, None, :]

@@ -85,7 +85,7 @@ def history(
     context: FloatArray | None = None,
     active: BoolArray | None = None,
 ) -> Events:
-    """Return the histories that shown slates leave: one event a shown item, one group a slate.
+    """Return the histories that shown slates leave: one event a shown item, one group a slate, position by position.
 
     Args:
         slate: int [B, G, K], catalogue rows shown; G may be 0.
@@ -96,18 +96,18 @@ def history(
     """
     users, decisions, size = slate.shape
     active = np.ones((users, decisions), bool) if active is None else active
-    happened = np.repeat(active, size, axis=1)
-    chosen = np.arange(size) == choice[..., None]
+    happened = np.tile(active, size)
+    chosen = np.arange(size)[:, None] == choice[:, None, :]
     flat = (users, decisions * size)
-    group = np.repeat(np.arange(decisions, dtype=np.int32), size)
+    group = np.tile(np.arange(decisions, dtype=np.int32), size)
     return Events(
-        item=np.where(happened, slate.reshape(flat), -1).astype(np.int32),
-        reward=np.where(happened, np.where(chosen, reward[..., None], 0.0).reshape(flat), 0.0).astype(np.float32),
+        item=np.where(happened, slate.swapaxes(1, 2).reshape(flat), -1).astype(np.int32),
+        reward=np.where(happened, np.where(chosen, reward[:, None, :], 0.0).reshape(flat), 0.0).astype(np.float32),
         group=np.where(happened, group, 0),
         mask=happened,
         length=active.sum(1, dtype=np.int32),
         time_ms=np.zeros(flat, np.int64),
-        context=None if context is None else np.repeat(context, size, axis=1),
+        context=None if context is None else np.tile(context, (1, size, 1)),
         slate=size,
     )
 

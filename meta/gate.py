@@ -30,7 +30,7 @@ def sound(copy: FloatArray) -> BoolArray:
 
 
 def newest(support: Support) -> FloatArray:
-    """1 where an event is of the newest decisions of its history, by which a copy is judged: float [B, T]."""
+    """1 where a decision or event is of the newest of its history, by which a copy is judged: float [B, D]."""
     held: FloatArray = support.inside * (support.age < _YOUNG)
     return held[:, 0]
 
@@ -50,10 +50,10 @@ def worse(gain: FloatArray, seen: Outcomes) -> BoolArray:
     after a change of taste the gate opens again as soon as the copy has seen some of it.
 
     Args:
-        gain: float [B, T], how much better each event held out is predicted; 0 for the others.
+        gain: float [B, D], how much better each decision or event held out is predicted; 0 for the others.
         seen: what was chosen.
     """
-    slates: FloatArray = over_slate(gain[:, None], seen.same)[:, 0]
+    slates: FloatArray = gain if isinstance(seen.same, int) else over_slate(gain[:, None], seen.same)[:, 0]
     squares = (seen.share * slates**2).sum(-1)
     clearly: BoolArray = gain.sum(-1) < -DOUBT * np.sqrt(squares)
     return clearly

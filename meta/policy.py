@@ -119,6 +119,7 @@ class Policy:
             # losses under prior and copy, decisions and events: of the whole history, and of its newest decisions
             told = [self._losses(prior, copy, support), support.seen.share[:, None], support.inside]
             summed = np.concat(told, axis=1) @ np.concat([support.inside, newest[:, None]], axis=1).mT
+            summed[:, 3] *= support.events.slate or 1
             accepted = gate.sound(copy)
             worse = summed[:, 0, 1] < summed[:, 1, 1]
             if worse.any() and (doubtful := worse & (events.length >= gate.LEAST) & accepted).any():
@@ -139,6 +140,7 @@ class Policy:
         """
         if not self.streams:
             raise TypeError(f"the copies of {self._adapter.name} cannot be carried on; adapt anew")
+        events = events.apart()
         start, first = _window(events, fresh)
         tail = events.since(start)
         fresh = fresh[:, start:] & tail.mask
@@ -211,6 +213,8 @@ class Policy:
         Raises:
             ArithmeticError: rewards are so large that a history cannot be summed up.
         """
+        if self.spec.neighbours or self.spec.groups:  # these look at events one by one
+            events = events.apart()
         inside, age = prefix_ages(events, events.length[:, None], self.spec.history)
         belief = q_network.look(
             self._params, self.spec, self.items.table, events, inside, age, copy[:, None, :], context

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from meta.adapters import named
 from meta.adapters.port import Fast, News, Support, logits
 from meta.arrays import clip, lines, namespace, spread
-from meta.choice import choices, losses, outcomes
+from meta.choice import Outcomes, choices, losses, outcomes
 from meta.spec import Spec
 from meta.state import init as init_state
 from meta.state import modulation, prefix_ages, state, summarise
@@ -139,6 +140,31 @@ def prior(params: Params, spec: Spec, attributes: Array) -> Array:
     return u0 + (attributes @ params["prior.attributes"])[:, None] if spec.attributes else u0
 
 
+class Past(NamedTuple):
+    """What P prefixes of every history tell whatever the parameters, so that networks can share it.
+
+    Args:
+        events: histories [B, T].
+        inside, age: float [B, P, D], from `prefix_ages`.
+        seen: what was chosen.
+        summary: float [B, P, S].
+    """
+
+    events: Events
+    inside: Array
+    age: Array
+    seen: Outcomes
+    summary: Array
+
+
+def read(spec: Spec, features: Array, events: Events, prefix: Array) -> Past:
+    """Looks back from int [B, P] decisions in histories [B, T] of items with features [N, F]."""
+    if spec.slate != "logit":
+        events = events.apart()
+    inside, age = prefix_ages(events, prefix, spec.history)
+    return Past(events, inside, age, outcomes(events, spec.slate), _summary(spec, features, events, inside, age))
+
+
 def believe(
     params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array, context: Context | None = None
 ) -> Belief:
@@ -153,9 +179,14 @@ def believe(
         context: of the P requests that follow the prefixes; None: nothing is known.
     """
     context = context or nothing_known(events, spec, prefix.shape[1])
-    support = gather(params, spec, table, events, prefix, context.attributes)
-    copy = adapt(params, spec, support)
-    return look(params, spec, table, events, support.inside, support.age, copy, context)
+    return recall(params, spec, table, read(spec, table.features, events, prefix), context)
+
+
+def recall(params: Params, spec: Spec, table: ItemTable, past: Past, context: Context) -> Belief:
+    """As `believe`, of prefixes that have been read."""
+    u0 = prior(params, spec, context.attributes)
+    copy = adapt(params, spec, _support(params, spec, table, past.events, past.seen, past.inside, past.age, u0))
+    return _joined(params, spec, past.summary, copy, context)
 
 
 def adapt(params: Params, spec: Spec, support: Support) -> Array:
@@ -166,11 +197,19 @@ def adapt(params: Params, spec: Spec, support: Support) -> Array:
 
 def gather(params: Params, spec: Spec, table: ItemTable, events: Events, prefix: Array, attributes: Array) -> Support:
     """The support of an adapter: what the table says of the items in the histories; attributes [B, A]."""
+    if spec.slate != "logit":
+        events = events.apart()
     inside, age = prefix_ages(events, prefix, spec.history)
     u0 = prior(params, spec, attributes)
+    return _support(params, spec, table, events, outcomes(events, spec.slate), inside, age, u0)
+
+
+def _support(
+    params: Params, spec: Spec, table: ItemTable, events: Events, seen: Outcomes, inside: Array, age: Array, u0: Array
+) -> Support:
     rows = _known(events.item)
     e, bias = _met(params, spec, table, events, rows), lines(table.b_v, rows)
-    support = Support(events, e, bias, outcomes(events, spec.slate), inside, age, u0)
+    support = Support(events, e, bias, seen, inside, age, u0)
     return support._replace(before=_decided_in(spec, table, events)) if spec.scope == "network" else support
 
 
@@ -192,10 +231,18 @@ def look(
     context: Context,
 ) -> Belief:
     """Joins copies [B, P, Z] with session state and context into a belief; inside and age as in `prefix_ages`."""
+    return _joined(params, spec, _summary(spec, table.features, events, inside, age), copy, context)
+
+
+def _summary(spec: Spec, features: Array, events: Events, inside: Array, age: Array) -> Array:
+    """What h(s) sees of the prefixes: [B, P, S]."""
+    inside = inside if named(spec.adapter).sees_session else 0.0 * inside
+    return summarise(lines(features, _known(events.item)), events, inside, age)
+
+
+def _joined(params: Params, spec: Spec, seen: Array, copy: Array, context: Context) -> Belief:
+    """Copies [B, P, Z] with summaries [B, P, S] and context."""
     xp, adapter = namespace(copy), named(spec.adapter)
-    if not adapter.sees_session:
-        inside = 0.0 * inside
-    seen = summarise(lines(table.features, _known(events.item)), events, inside, age)
     if spec.context:
         seen = xp.concat([seen, context.request], axis=-1)
     fast = adapter.fast(params, spec, copy, prior(params, spec, context.attributes))

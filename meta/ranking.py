@@ -44,7 +44,7 @@ def slate_scores(v: Array, advantage: Array, valid: Array, slate_size: int) -> A
 
     def worth(key: Array) -> Array:
         """The value of the slate of the largest keys."""
-        best = top(xp.where(valid, key, UNAVAILABLE), slate_size)
+        best = top(xp.where(valid, key, UNAVAILABLE), slate_size, ordered=False)
         chosen = xp.where(take(valid, best), take(odds, best), 0.0)
         value = xp.sum(chosen * take(advantage, best), axis=-1) / (1.0 + xp.sum(chosen, axis=-1))
         return value[..., None]

@@ -68,11 +68,12 @@ def prefix_ages(events: Events, prefix: Array, history: int) -> tuple[Array, Arr
         history: newest decisions that count; older ones are out.
 
     Returns:
-        float [B, P, T] of 0 and 1, and float [B, P, T] ages (0 = the newest decision; 0 where out).
+        float [B, P, D] of 0 and 1, and float [B, P, D] ages (0 = the newest decision; 0 where out); D as in `Events`.
     """
-    age = (prefix - 1)[:, :, None] - events.group[:, None, :]
-    inside = events.mask[:, None, :] & (age >= 0)
-    if events.group.shape[1] > history:  # a shorter one has nothing older
+    one = slice(None), slice(events.decisions)  # event of each decision, or each event
+    age = (prefix - 1)[:, :, None] - events.group[one][:, None, :]
+    inside = events.mask[one][:, None, :] & (age >= 0)
+    if events.decisions > history:  # a shorter one has nothing older
         inside = inside & (age < history)
     inside = cast(inside, events.reward.dtype)
     return inside, inside * cast(age, events.reward.dtype)
@@ -84,27 +85,50 @@ def summarise(features: Array, events: Events, inside: Array, age: Array) -> Arr
     Args:
         features: float [B, T, F], features of each event's item.
         events: histories [B, T].
-        inside: float [B, P, T], from `prefix_ages`.
-        age: float [B, P, T], from `prefix_ages`.
+        inside: float [B, P, D], from `prefix_ages`.
+        age: float [B, P, D], from `prefix_ages`.
 
     Returns:
         float [B, P, S], S = `summary_width(F)`; all zero for an empty prefix.
     """
     xp = namespace(features)
     faded = {decay: inside * xp.exp(math.log(decay) * age) if decay < 1.0 else inside for decay in DECAYS}
-    reward = events.reward[:, None, :]
-    values = {"chosen": positive(reward), "reward": reward}
+    shown, chosen, reward = _slates(features, events) if events.slate else (*[_counted(features)] * 2, events.reward)
+    values = {"chosen": positive(reward)[:, None, :], "reward": reward[:, None, :]}
     each = [faded[decay] if kind == "shown" else faded[decay] * values[kind] for kind, decay in SUMS]
-    weights = xp.concat([x[:, None] for x in each], axis=1)
-    batch, kinds, prefixes, length = weights.shape
-    width = features.shape[-1]
-    counted = xp.concat([features, xp.ones((batch, length, 1), dtype=features.dtype)], axis=-1)
-    sums = weights.reshape(batch, kinds * prefixes, length) @ counted
-    sums = sums.reshape(batch, kinds, prefixes, width + 1).swapaxes(1, 2)
+    batch, prefixes, length = inside.shape
+    kinds, width = len(SUMS), features.shape[-1]
+    if events.slate:
+        sums = [x @ (shown if kind == "shown" else chosen) for x, (kind, _) in zip(each, SUMS, strict=True)]
+        sums = xp.stack(sums, axis=2)
+    else:
+        weights = xp.concat([x[:, None] for x in each], axis=1)
+        sums = weights.reshape(batch, kinds * prefixes, length) @ shown
+        sums = sums.reshape(batch, kinds, prefixes, width + 1).swapaxes(1, 2)
     counts = xp.abs(sums[..., -1])
     means = (sums[..., :-1] / plus_one(counts)[..., None]).reshape(batch, prefixes, kinds * width)
     logs = 0.5 * xp.log1p(counts)
     return xp.concat([means, logs, logs[..., SHOWN, None], 0.01 * counts[..., SHOWN, None]], axis=-1)
+
+
+def _slates(features: Array, events: Events) -> tuple[Array, Array, Array]:
+    """What slates of K events, of which one may be chosen, have shown and had chosen, summed up for all prefixes.
+
+    Features [B, T, F] -> counted features of what was shown and of what was chosen [B, D, F + 1], rewards [B, D].
+    """
+    xp, size = namespace(features), events.slate
+    batch, length, width = features.shape
+    decisions = length // size
+    reward = events.reward.reshape(batch, size, decisions)
+    place = xp.argmax(xp.abs(reward), axis=1) * decisions + xp.arange(decisions)
+    shown = _counted(features.reshape(batch, size, decisions, width).sum(1), size)
+    return shown, _counted(features[xp.arange(batch)[:, None], place]), reward.sum(1)
+
+
+def _counted(features: Array, times: int = 1) -> Array:
+    """Features [B, D, F] with how often they count beside them: [B, D, F + 1]."""
+    xp = namespace(features)
+    return xp.concat([features, xp.full((*features.shape[:-1], 1), float(times), dtype=features.dtype)], axis=-1)
 
 
 def state(params: Params, seen: Array) -> Array:

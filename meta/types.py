@@ -8,7 +8,7 @@ state h, Z floats of a user's stored copy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ class Events:
         length: int [B], number of decisions in each history (group of the last event + 1; 0 when empty).
         time_ms: int [B, T], milliseconds since 1970, 0 where padded.
         context: float [B, T, X], the context in which each event happened; None where it was not kept.
-        slate: K, where every decision has K events, one after the other, none or all of them real, as in an episode;
-            0: they differ.
+        slate: K, where every decision has K events, none or all of them real, as in an episode: then event k G + g
+            stands at position k of decision g, for sums over slates are cheap along long rows; 0: decisions differ.
     """
 
     item: Array
@@ -65,8 +65,19 @@ class Events:
         context = None if self.context is None else change(self.context)
         return Events(item, reward, group, mask, length, time_ms, context, self.slate)
 
+    @property
+    def decisions(self) -> int:
+        """D, what has an age: the decisions where all have K events, else the events one by one."""
+        return int(self.item.shape[1]) // (self.slate or 1)
+
+    def apart(self) -> Events:
+        """The same events one by one, oldest first, wherever they stood in slates."""
+        if not self.slate:
+            return self
+        return replace(self.map(lambda x: x if x.ndim == 1 else in_turn(x, self.slate)), slate=0)
+
     def since(self, start: int) -> Events:
-        """The events from a place on, which may lie within a slate."""
+        """The events from a place on, which may lie within a slate; of histories whose events stand one by one."""
         newest = slice(None), slice(start, None)
         return Events(
             self.item[newest],
@@ -77,6 +88,14 @@ class Events:
             self.time_ms[newest],
             None if self.context is None else self.context[newest],
         )
+
+
+def in_turn(x: Array, size: int) -> Array:
+    """What stands by positions of slates, decision by decision: [B, K G, ...] -> [B, G K, ...]; as it is for size 0."""
+    if not size:
+        return x
+    users, length, *wide = x.shape
+    return x.reshape(users, size, length // size, *wide).swapaxes(1, 2).reshape(x.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from meta.adapters.port import Fast, HeadScope, Support, logits, prior
 from meta.arrays import namespace
-from meta.choice import residuals
+from meta.choice import residuals, times
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
 
@@ -45,5 +45,5 @@ class Finetune(HeadScope):
         u = prior(support)
         inside = namespace(u).astype(support.inside, u.dtype)
         for _ in range(spec.steps):
-            u = u - params[RATE] * ((inside * residuals(logits(Fast(u), support), support.seen)) @ support.e)
+            u = u - params[RATE] * (times(residuals(logits(Fast(u), support), support.seen), inside) @ support.e)
         return u

@@ -19,7 +19,7 @@ import numpy as np
 from meta.adapters.port import Fast, News, Support
 from meta.arrays import cast, clip, first_true, namespace, opened
 from meta.spec import Spec
-from meta.types import Array, Events, FloatArray, Params
+from meta.types import Array, Events, FloatArray, Params, in_turn
 
 HOUR_MS = 3_600_000.0
 EXTRAS = 4
@@ -73,13 +73,14 @@ class LstmMemory:
     def adapt(self, params: Params, spec: Spec, support: Support) -> Array:
         """The state after the last event of each prefix; what came before a trimmed prefix is remembered too."""
         xp = namespace(support.e)
-        users, prefixes, length = support.inside.shape
+        users, prefixes, decisions = support.inside.shape
         start = self.start(params, spec, support.prior)[:, 0]
-        events = support.events
-        news = News(events, support.e, events.reward * events.mask, support.seen.chosen, events.mask)
+        size, events = support.events.slate, support.events.apart()
+        e, chosen = in_turn(support.e, size), in_turn(support.seen.chosen, size)
+        news = News(events, e, events.reward * events.mask, chosen, events.mask)
         states = xp.stack([start, *_read(params, start, news)], axis=1)
         nothing = xp.zeros((users, prefixes, 1), dtype=support.inside.dtype)
-        ends = xp.concat([nothing, support.inside * xp.arange(1, length + 1)], axis=-1)
+        ends = xp.concat([nothing, support.inside * (size or 1) * xp.arange(1, decisions + 1)], axis=-1)
         last = cast(xp.max(ends, axis=-1), xp.int64)
         return states[xp.arange(users)[:, None], last]
 

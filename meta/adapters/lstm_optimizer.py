@@ -29,7 +29,7 @@ from meta.adapters.port import (
     shrinkage,
 )
 from meta.arrays import clip, namespace, opened, plus_one, softplus, spread, stop_gradient
-from meta.choice import likelihood
+from meta.choice import likelihood, times
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
 
@@ -100,7 +100,7 @@ class LstmOptimizer(HeadScope):
         gates = spread(xp.asarray([[0.0], [1.0]], dtype=u0.dtype), (users, prefixes, 2, width))  # none learnt, all kept
         for _ in range(spec.steps):
             loss, residual = likelihood(logits(Fast(u0 + moved), support), support.seen)
-            gradient = (shrunk * residual) @ support.e
+            gradient = times(residual, shrunk) @ support.e
             whole = stop_gradient(xp.concat([xp.vecdot(weigh, loss)[..., None] / many, known], axis=-1))
             each = preprocess(stop_gradient(gradient), stop_gradient(moved))
             h, c = _cell(params, each, whole, h, c)

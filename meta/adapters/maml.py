@@ -26,7 +26,7 @@ from meta.adapters.port import (
     shrinkage,
 )
 from meta.arrays import namespace, softplus, spread, stop_gradient
-from meta.choice import residuals
+from meta.choice import over_slate, residuals, times
 from meta.spec import Spec
 from meta.state import input_width
 from meta.types import Array, FloatArray, Params
@@ -77,10 +77,12 @@ class Maml:
         weigh = weigh / shrinkage(params, decisions)  # the gradient is linear in it, and has more numbers
         if spec.order == 1:
             support = support._replace(e=stop_gradient(support.e), bias=stop_gradient(support.bias))
-        met = params["maml.met"] - (params["maml.met"] * support.seen.chosen)[:, None, :]
+        met = params["maml.met"]
+        seen = support.seen._replace(chosen=met + (1.0 - met) * support.seen.chosen)
         theta = theta0 = _shared(params, spec, prior(support))
         for step in range(spec.steps):
-            gradient = _gradient(theta, support, weigh, met, spec.order)
+            at = theta if step else _shared(params, spec, support.prior)  # all prefixes start where their user does
+            gradient = _gradient(at, support._replace(seen=seen), weigh, spec.order)
             if step:  # until then there is nothing to pull back
                 pull = params["maml.pulls"][step]
                 gradient = [slope + pull * (now - was) for slope, now, was in zip(gradient, theta, theta0, strict=True)]
@@ -120,17 +122,25 @@ def _copy(spec: Spec, theta: list[Array]) -> Array:
     return pack(Layers.of(own), 2)
 
 
-def _gradient(theta: list[Array], support: Support, weigh: Array, met: Array, order: int) -> list[Array]:
+def _gradient(theta: list[Array], support: Support, weigh: Array, order: int) -> list[Array]:
     """Gradient of the weighed choice loss by the moving arrays."""
     if len(theta) == 1:
         u = theta[0] if order == 2 else stop_gradient(theta[0])
-        residual = weigh * (residuals(logits(Fast(u), support), support.seen) - met)
-        return [(residual if order == 2 else stop_gradient(residual)) @ support.e]
+        slope = _slope(residuals(logits(Fast(u), support), support.seen), support, weigh)
+        return [slope if order == 2 else stop_gradient(slope)]
     e, bias = support.e[:, None], support.bias[:, None]
 
-    def slope(taste: Array) -> Array:
+    def slope_of(taste: Array) -> Array:
         v = namespace(taste).vecdot(taste, e) + bias
-        out = (weigh * (residuals(v, support.seen) - met))[..., None] * e
+        out = times(residuals(v, support.seen), weigh)[..., None] * e
         return out if order == 2 else stop_gradient(out)
 
-    return Layers.of(theta).gradient(support.before[:, None], slope, order).arrays()
+    return Layers.of(theta).gradient(support.before[:, None], slope_of, order).arrays()
+
+
+def _slope(residual: Array, support: Support, weigh: Array) -> Array:
+    """Gradient by u [B, P, E] from residuals [B, 1 or P, T]."""
+    if residual.shape[1] == weigh.shape[1] or not isinstance(support.seen.same, int):
+        return times(residual, weigh) @ support.e
+    by_slate = over_slate(residual * support.e.mT, support.seen.same)  # once for all prefixes
+    return weigh @ by_slate.mT

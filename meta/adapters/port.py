@@ -23,8 +23,8 @@ class Support(NamedTuple):
         e: float [B, T, E], choice embedding of each event's item in the event's context, already divided by sqrt(E).
         bias: float [B, T], choice bias of each event's item.
         seen: what was chosen.
-        inside: float [B, P, T], 1 where the event is in the prefix.
-        age: float [B, P, T], decisions since the event; 0 where it is not in the prefix.
+        inside: float [B, P, D], 1 where the decision or event is in the prefix, D as in `Events`.
+        age: float [B, P, D], decisions since then; 0 where it is not in the prefix.
         prior: float [B, 1, E], u0 of each user.
         before: float [B, T, S + X], summary and context that each event was decided in; None but for `network` scope.
     """
@@ -169,19 +169,19 @@ def settled_evidence(params: Params) -> dict[str, Array]:
 
 
 def recency(params: Params, support: Support) -> Array:
-    """How much each event counts by its age: [B, P, T]."""
+    """How much each decision or event counts by its age: [B, P, D]."""
     return support.inside * namespace(support.inside).exp(params["evidence.log_decay"] * support.age)
 
 
 def weighed(params: Params, support: Support, recent: Array) -> Array:
-    """How much each event counts by its age and by what was chosen: `recency` [B, P, T] -> [B, P, T]."""
+    """How much each counts by its age and by what was chosen: `recency` [B, P, D] -> [B, P, D]."""
     seen = support.seen
     chosen, reward = params["evidence.chosen"] * seen.any_chosen, params["evidence.reward"] * seen.reward
     return recent * softplus(params["evidence.always"] + chosen + reward)[:, None, :]
 
 
 def evidence(params: Params, support: Support) -> tuple[Array, Array]:
-    """How much each event counts, [B, P, T], and the effective number of decisions, [B, P, 1]."""
+    """How much each decision or event counts, [B, P, D], and the effective number of decisions, [B, P, 1]."""
     recent = recency(params, support)
     return weighed(params, support, recent), recent @ support.seen.share[..., None]
 

@@ -22,7 +22,7 @@ from meta.adapters.port import (
     weighed,
 )
 from meta.arrays import namespace
-from meta.choice import expected, over_slate, probabilities
+from meta.choice import expected, over_slate, probabilities, times
 from meta.spec import Spec
 from meta.types import Array, FloatArray, Params
 
@@ -52,21 +52,33 @@ class Ridge(HeadScope):
         """One Newton step."""
         xp = namespace(support.e)
         weight = weighed(params, support, recency(params, support))
-        u0 = prior(support)
         seen = support.seen
-        p = probabilities(logits(Fast(u0), support), seen.same)
+        p = probabilities(logits(Fast(support.prior), support), seen.same)
         chosen = expected(p, seen)
-        gradient = (weight * (chosen - seen.chosen[:, None, :])) @ support.e
-        curvature = weight * chosen
-        if seen.same is None:
-            hessian = _outer(curvature * (1.0 - p), support.e, support.e[:, None])
+        gradient = times(chosen - seen.chosen[:, None, :], weight) @ support.e
+        if isinstance(seen.same, int):  # curvature by slate, once for all prefixes
+            hessian = _by_slate(p[:, 0], chosen[:, 0], support.e, weight)
+        elif seen.same is None:
+            hessian = _outer(weight * chosen * (1.0 - p), support.e, support.e[:, None])
         else:  # sum over slates of E[e e'] - E[e] E[e]'
             mean = _over_slate(p[..., None] * support.e[:, None], seen.same)
-            hessian = _outer(curvature, support.e, support.e[:, None] - mean)
-        return u0 - xp.linalg.solve(params["ridge.precision"] + hessian, gradient[..., None])[..., 0]
+            hessian = _outer(weight * chosen, support.e, support.e[:, None] - mean)
+        return prior(support) - xp.linalg.solve(params["ridge.precision"] + hessian, gradient[..., None])[..., 0]
 
 
-def _over_slate(x: Array, same: Array | int) -> Array:
+def _by_slate(p: Array, chosen: Array, e: Array, weight: Array) -> Array:
+    """Hessian [B, P, E, E] of slates of one size: p and n p [B, T], e [B, T, E], weight [B, P, D]."""
+    users, prefixes, decisions = weight.shape
+    width = e.shape[-1]
+    slates = (users, e.shape[1] // max(decisions, 1), decisions)
+    p, chosen, e = p.reshape(slates)[..., None], chosen.reshape(slates)[..., None], e.reshape(*slates, width)
+    mean = (p * e).sum(1, keepdims=True)
+    left, right = ((x.swapaxes(1, 2)) for x in (chosen * e, e - mean))  # [B, D, K, E]
+    by_slate = (left.mT @ right).reshape(users, decisions, width * width)
+    return (weight @ by_slate).reshape(users, prefixes, width, width)
+
+
+def _over_slate(x: Array, same: Array) -> Array:
     """`over_slate` of [B, P, T, E] along the events."""
     users, prefixes, length, width = x.shape
     summed = over_slate(x.mT.reshape(users, prefixes * width, length), same)

@@ -27,7 +27,7 @@ def adam(
     names = in_order(params, faster)
     alike = groupby(names, key=lambda name: _multiple(name, faster))
     groups = [{"params": [params[name] for name in some], "lr": multiple * rate} for multiple, some in alike]
-    optimiser = torch.optim.Adam(groups, foreach=True)
+    optimiser = torch.optim.Adam(groups, fused=True)
 
     def factor(step: int) -> float:
         cosine = 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from meta import q_network
+from meta.arrays import lines
 from meta.experience import Episodes, World, history
 from meta.ranking import gumbel_noise, plackett_luce, slate_scores
 from meta.spec import Spec
@@ -75,19 +76,23 @@ def values(
 ) -> tuple[Array, Array]:
     """Return choice logits and advantages [B, P, C] of the items in `rows` [B, P, C]; those of row -1 say nothing."""
     return (
-        q_network.choice_logits(belief, table.e_v[rows], table.b_v[rows]),
-        q_network.advantages(params, belief, table.e_q[rows], table.b_q[rows]),
+        q_network.choice_logits(belief, lines(table.e_v, rows), lines(table.b_v, rows)),
+        q_network.advantages(params, belief, lines(table.e_q, rows), lines(table.b_q, rows)),
     )
 
 
 def _mix_in_random(shown: IntArray, valid: BoolArray, epsilon: float, rng: np.random.Generator) -> IntArray:
     """Replace each position [B, K] with chance epsilon by a random valid candidate that the slate does not hold yet."""
+    if not epsilon:
+        return shown
     users, size = shown.shape
     spare = np.argsort(rng.random(valid.shape), 1)
-    missing = ~np.take_along_axis(valid, spare, 1)
+    every, free = np.arange(users), valid.copy()
+    free[every[:, None], shown] = False
     for k in range(size):
-        held = missing | (spare[:, :, None] == shown[:, None, :]).any(-1)
-        fresh = np.take_along_axis(spare, held.argmin(1)[:, None], 1)[:, 0]
-        swap = (rng.random(users) < epsilon) & ~held.all(1)
-        shown[:, k] = np.where(swap, fresh, shown[:, k])
+        left = np.take_along_axis(free, spare, 1)
+        fresh = spare[every, left.argmax(1)]
+        swap = np.flatnonzero((rng.random(users) < epsilon) & left.any(1))
+        free[swap, shown[swap, k]], free[swap, fresh[swap]] = True, False
+        shown[swap, k] = fresh[swap]
     return shown

@@ -131,17 +131,15 @@ def losses(
     """
     table = q_network.items(params, spec, features)
     request = requests(block.events, spec, block.context)
-    belief = q_network.believe(params, spec, table, block.events, block.prefix, request)
-    y = returns(params, target, spec, features, table, _prefixes(belief, slice(1, None)), block, how)
+    past = q_network.read(spec, features, block.events, block.prefix)
+    belief = q_network.recall(params, spec, table, past, request)
+    y = returns(params, target, spec, table, belief, past, block, how)
     weight = torch.ones(len(y)) if weight is None else weight
     found = [_losses(params, table, _prefixes(belief, slice(-1)), block, y, weight)]
     share = [1.0] if not by_step else [by_step[-1]]
     for steps, part in enumerate(by_step[:-1], 1):
-        request = requests(block.events, spec, block.context[:, :-1])
-        early = q_network.believe(
-            params, replace(spec, steps=steps), table, block.events, block.prefix[:, :-1], request
-        )
-        found.append(_losses(params, table, early, block, y, weight))
+        early = q_network.recall(params, replace(spec, steps=steps), table, past, request)
+        found.append(_losses(params, table, _prefixes(early, slice(-1)), block, y, weight))
         share.append(part)
     return Losses(
         sum((part * x.choice for part, x in zip(share, found, strict=True)), torch.zeros(())),
@@ -175,32 +173,43 @@ def returns(
     params: Tensors,
     target: Tensors,
     spec: Spec,
-    features: torch.Tensor,
     table: q_network.ItemTable,
-    after: q_network.Belief,
+    belief: q_network.Belief,
+    past: q_network.Past,
     block: Block,
     how: Targets,
 ) -> torch.Tensor:
     """Return what each step of a block led to [B, P], bootstrapped by the target's value of the NEXT state's slate.
 
     Args:
-        params, target, spec, features, block, how: see `losses`.
+        params, target, spec, block, how: see `losses`.
         table: `items` of the online network.
-        after: beliefs [B, P] of the online network after each step.
+        belief: beliefs [B, P + 1] of the online network before each step and after the last.
+        past: what these beliefs are of.
     """
-    judge = q_network.items(target, spec, features)
-    request = requests(block.events, spec, block.context[:, 1:])
-    belief = q_network.believe(target, spec, judge, block.events, block.prefix[:, 1:], request)
+    judge = q_network.items(target, spec, table.features)
+    request = requests(block.events, spec, block.context)
+    judged = _prefixes(q_network.recall(target, spec, judge, past, request), slice(1, None))
     offer, size = block.next_offer, block.slate.shape[-1]
-    v, advantage = values(params, after, table, offer) if how.double else values(target, belief, judge, offer)
-    best = top(slate_scores(v, advantage, offer >= 0, size), size)
-    next_value = slate_q(belief.value, *values(target, belief, judge, offer.gather(-1, best)))
+    if how.double:
+        v, advantage = values(params, _prefixes(belief, slice(1, None)), table, _known(offer))
+    else:
+        v, advantage = values(target, judged, judge, _known(offer))
+    # as arrays of numpy, whose search of the best is twice as fast
+    scores = slate_scores(v.numpy(), advantage.numpy(), offer.numpy() >= 0, size)
+    best = torch.from_numpy(top(scores, size, ordered=False))
+    next_value = slate_q(judged.value, *values(target, judged, judge, _known(offer.gather(-1, best))))
     discount = elapsed_discount(how.discount, block.elapsed, how.time_scale) * (~block.ended)
     if how.steps:
         whole: torch.Tensor = n_step_returns(block.reward, discount, next_value, block.ended, how.steps)
         return whole
     mixed: torch.Tensor = lambda_returns(block.reward, discount, next_value, how.mix)
     return mixed
+
+
+def _known(rows: torch.Tensor) -> torch.Tensor:
+    """Rows with what is not on offer sent to row 0; index_select knows no row -1."""
+    return rows.clamp(min=0)
 
 
 def _prefixes(belief: q_network.Belief, some: slice) -> q_network.Belief:

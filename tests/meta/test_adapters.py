@@ -11,6 +11,7 @@ import torch
 
 from meta import q_network
 from meta.adapters import ADAPTERS, Support
+from meta.experience import history
 from meta.spec import Spec
 from meta.types import Context, Events, FloatArray
 from tests.meta.worlds_of_numbers import catalogue, histories, lively, spec
@@ -39,14 +40,21 @@ def to_torch(events: Events) -> Events:
     return events.map(torch.as_tensor)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_slates_of_one_size_are_learnt_from_like_any(name: str) -> None:
-    """Copies do not change when it is said that all slates have two events."""
+@pytest.mark.parametrize(("name", "scope"), KINDS)
+@pytest.mark.parametrize("slate", ["logit", "independent"])
+def test_slates_of_one_size_are_learnt_from_like_any(name: str, scope: str, slate: str) -> None:
+    """Copies and session states after all prefixes do not change when events stand one by one instead."""
     rng = np.random.default_rng(2)
-    shape = spec(name)
-    params, events = lively(q_network.init(shape, rng), rng), histories(rng)
-    expected = adapt(shape, params, events)
-    np.testing.assert_allclose(expected, adapt(shape, params, dataclasses.replace(events, slate=2)), atol=1e-6)
+    shape = spec(name, scope=scope, slate=slate, steps=3)
+    params = lively(q_network.init(shape, rng), rng)
+    table = q_network.items(params, shape, catalogue(rng).features)
+    met = (rng.integers(0, 50, (4, 6, 3)), rng.integers(-1, 3, (4, 6)), rng.random((4, 6)))
+    events = history(*met, active=np.arange(6) < np.asarray([[0], [3], [5], [6]]))
+    prefix = np.broadcast_to(np.arange(7), (4, 7))
+    for some in (prefix, prefix[:, -1:]):
+        expected, actual = (q_network.believe(params, shape, table, x, some) for x in (events.apart(), events))
+        for of in ("u", "taste_v", "taste_q", "value"):
+            np.testing.assert_allclose(getattr(expected, of), getattr(actual, of), atol=2e-5)
 
 
 def reference_nll(u: torch.Tensor, e: torch.Tensor, bias: torch.Tensor, events: Events, user: int) -> torch.Tensor:

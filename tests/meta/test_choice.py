@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meta.choice import losses, outcomes, over_slate, probabilities, residuals
+from meta.choice import losses, outcomes, over_slate, probabilities, residuals, times
 from meta.experience import history as episode
 from meta.types import Events
 
@@ -73,13 +73,17 @@ def test_extreme_logits_stay_finite() -> None:
 
 
 def test_sums_over_slates_of_one_size_are_those_over_any() -> None:
-    """Two slates of two, 1 + 2 and 3 + 4; the second did not take place for the second user."""
+    """Two slates of two, 1 + 3 and 2 + 4; the second did not take place for the second user."""
     events = episode(
         np.ones((2, 2, 2), int), np.array([[0, 1], [1, 0]]), np.ones((2, 2)), None, np.array([[1, 1], [1, 0]]) > 0
     )
     x = np.array([[[1.0, 2.0, 3.0, 4.0]]] * 2)
     alike, any_size = outcomes(events, "logit"), outcomes(replace(events, slate=0), "logit")
-    np.testing.assert_array_equal([3.0, 3.0, 7.0, 7.0], over_slate(x, alike.same)[0, 0])
-    np.testing.assert_array_equal([3.0, 3.0, 0.0, 0.0], over_slate(x, any_size.same)[1, 0])
-    for name in ("chosen", "choices", "any_chosen", "reward", "share"):
-        np.testing.assert_array_equal(getattr(any_size, name), getattr(alike, name))
+    np.testing.assert_array_equal([4.0, 6.0], over_slate(x, alike.same)[0, 0])
+    np.testing.assert_array_equal([4.0, 0.0, 4.0, 0.0], over_slate(x, any_size.same)[1, 0])
+    np.testing.assert_array_equal([[[10.0, 40.0, 30.0, 80.0]]] * 2, times(x, np.array([[[10.0, 20.0]]])))
+    np.testing.assert_array_equal(any_size.chosen, alike.chosen)
+    for name in ("choices", "any_chosen", "reward"):  # of each decision, where the others have them at every event
+        np.testing.assert_array_equal(getattr(any_size, name), np.tile(getattr(alike, name), 2))
+    for name in ("share", "part"):
+        np.testing.assert_array_equal(2.0 * getattr(any_size, name), np.tile(getattr(alike, name), 2))

@@ -79,9 +79,12 @@ def test_bad_use_is_refused_in_words() -> None:
 def test_a_history_has_one_event_an_item_and_one_group_a_slate() -> None:
     """The chosen event carries the reward, everything else in the slate 0."""
     events = history(np.array([[[5, 6], [7, 8]]]), np.array([[1, -1]]), np.array([[0.5, 0.0]]))
-    assert [[5, 6, 7, 8]] == events.item.tolist()
-    assert [[0.0, 0.5, 0.0, 0.0]] == events.reward.tolist()
-    assert [[0, 0, 1, 1]] == events.group.tolist()
+    assert [[5, 7, 6, 8]] == events.item.tolist()
+    assert [[0.0, 0.0, 0.5, 0.0]] == events.reward.tolist()
+    assert [[0, 1, 0, 1]] == events.group.tolist()
+    one_by_one = events.apart()
+    assert [[5, 6, 7, 8]] == one_by_one.item.tolist()
+    assert [[0, 0, 1, 1]] == one_by_one.group.tolist()
     assert [2] == events.length.tolist()
     assert events.mask.all()
 
@@ -97,10 +100,10 @@ def test_a_history_ends_where_its_user_left() -> None:
     """Of two slates the second did not happen: one decision, and padding after it."""
     shown, chosen, earned = np.array([[[5, 6], [7, 8]]]), np.array([[0, 1]]), np.array([[0.5, 9.0]])
     events = history(shown, chosen, earned, active=np.array([[True, False]]))
-    assert [[5, 6, -1, -1]] == events.item.tolist()
+    assert [[5, -1, 6, -1]] == events.item.tolist()
     assert [[0.5, 0.0, 0.0, 0.0]] == events.reward.tolist()
     assert [[0, 0, 0, 0]] == events.group.tolist()
-    assert [[True, True, False, False]] == events.mask.tolist()
+    assert [[True, False, True, False]] == events.mask.tolist()
     assert [1] == events.length.tolist()
 
 
