@@ -159,7 +159,7 @@ def bench_scale(
         from benchmarks.report import RESULTS
 
         path = out or RESULTS / "scale.json"
-        result = measure.run(path, quick=quick)
+        result = measure.run(path, quick=quick, tell=typer.echo)
         scale_picture.draw(result, path.with_suffix(".png"))
         for name, rows in measure.printable(result).items():
             show_table(name, rows)

@@ -6,7 +6,7 @@ with its own load generator and store: `cpu_ms` is the server's own time, whatev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ QUICK = 10**5
 """No size is above this in a quick run."""
 
 
-def run(out: Path, *, quick: bool = False) -> dict[str, Any]:
-    """Measures every size, writes the result and returns it."""
+def run(out: Path, *, quick: bool = False, tell: Callable[[str], None] = print) -> dict[str, Any]:
+    """Measures every size, writes the result and returns it; tells of each size that is done."""
     items, users = ([n for n in sizes if not quick or n <= QUICK] for sizes in (ITEMS, USERS))
-    catalogue = scale_catalogue.measure(items, rounds=30, seconds=3.0)
-    by_events, by_users = scale_users.measure(users, seconds=3.0)
+    catalogue = scale_catalogue.measure(items, rounds=30, seconds=3.0, tell=tell)
+    by_events, by_users = scale_users.measure(users, seconds=3.0, tell=tell)
     most = by_users[-1]
     cost = sizing.Cost(most["bytes_a_user"], most["copy_bytes"], most["cpu_us"] / 1e6, most["store_bytes_a_call"])
     habits = sizing.Habits()

@@ -9,7 +9,7 @@ known by their features, with 16 floats.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter, process_time
@@ -52,13 +52,16 @@ def checkpoint(kind: str, items: int, history: int = 64) -> Checkpoint:
     return Checkpoint(Manifest(spec, temperature=TEMPERATURE), params, catalogue, "0")
 
 
-def measure(sizes: Sequence[int], rounds: int, seconds: float) -> list[dict[str, Any]]:
+def measure(
+    sizes: Sequence[int], rounds: int, seconds: float, tell: Callable[[str], None] = print
+) -> list[dict[str, Any]]:
     """Rows of every size and kind: of `Policy.rank`, one user at a time, and of `Recommend`, one call at a time.
 
     Args:
         sizes: items.
         rounds: rankings in process.
         seconds: of calls to the service.
+        tell: is told of each policy that is done.
     """
     rows = []
     for items in sizes:
@@ -69,6 +72,7 @@ def measure(sizes: Sequence[int], rounds: int, seconds: float) -> list[dict[str,
                 save(Path(scratch) / "policy", made.manifest, made.params, made.catalogue)
                 del made
                 rows += served(Path(scratch) / "policy", kind, items, seconds)
+            tell(f"{items:,} items {kind}: p50 ms {', '.join(str(row['p50_ms']) for row in rows[-4:])}")
     return rows
 
 

@@ -8,7 +8,7 @@ another user, with 100 candidates; then 64 at a time, for how many a worker answ
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,15 @@ ASKED, SAMPLED, IN_FLIGHT = 400, 1_000, 64
 """Users who are asked for one after the other, users whose bytes are looked up, and calls at a time."""
 
 
-def measure(users: Sequence[int], seconds: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def measure(
+    users: Sequence[int], seconds: float, tell: Callable[[str], None] = print
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows by events, and rows by users.
 
     Args:
         users: how many there are, ascending.
         seconds: of calls at a time.
+        tell: is told of each number of users that is done.
     """
     with tempfile.TemporaryDirectory() as scratch:
         made = checkpoint("from a log", ITEMS, max(LENGTHS))
@@ -48,8 +51,12 @@ def measure(users: Sequence[int], seconds: float) -> tuple[list[dict[str, Any]],
             crowd = StoredUsers(store.url, hashes, prefix="user-", events=EVENTS)
             with service(folder, "--redis", store.url) as served:
                 calls = _Calls(served, np.random.default_rng(0))
-                by_users = [_among(n, crowd, calls, seconds) for n in users]
-                by_events = []
+                by_users, by_events = [], []
+                for n in users:
+                    by_users.append(_among(n, crowd, calls, seconds))
+                    tell(
+                        f"{n:,} users: {by_users[-1]['bytes_a_user']} bytes each, loaded in {by_users[-1]['load_s']} s"
+                    )
                 for events in LENGTHS:
                     some = StoredUsers(store.url, hashes, prefix=f"with-{events}-", events=events)
                     by_events.append({"events": events, **_of_length(some, calls)})
