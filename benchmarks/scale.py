@@ -30,7 +30,13 @@ def run(out: Path, *, quick: bool = False, tell: Callable[[str], None] = print) 
     catalogue = scale_catalogue.measure(items, rounds=30, seconds=3.0, tell=tell)
     by_events, by_users = scale_users.measure(users, seconds=3.0, tell=tell)
     most = by_users[-1]
-    cost = sizing.Cost(most["bytes_a_user"], most["copy_bytes"], most["cpu_us"] / 1e6, most["store_bytes_a_call"])
+    cost = sizing.Cost(
+        most["bytes_a_user"],
+        most["copy_bytes"],
+        most["decision_bytes"],
+        call_cpu_s=most["cpu_us"] / 1e6,
+        call_bytes=most["store_bytes_a_call"],
+    )
     habits = sizing.Habits()
     return write(
         out,

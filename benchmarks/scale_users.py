@@ -98,6 +98,7 @@ def _among(users: int, crowd: StoredUsers, calls: _Calls, seconds: float) -> dic
         "resident_bytes_a_user": resident,
         "history_bytes": round(history, 1),
         "copy_bytes": round(copy, 1),
+        "decision_bytes": round(crowd.logged_bytes(), 1),
         "same_as_the_script": crowd.same_as_the_script(20),
         "load_s": round(crowd.seconds, 1),
         **_latency("record", recording),

@@ -16,12 +16,14 @@ class Cost:
     Args:
         user_bytes: memory of the store for a user's history, all in.
         copy_bytes: memory of the store for an adapted copy.
+        decision_bytes: memory of the store for a decision in the log.
         call_cpu_s: seconds of a core that the service takes for a recommendation.
         call_bytes: what goes to the store and back for one.
     """
 
     user_bytes: float
     copy_bytes: float
+    decision_bytes: float
     call_cpu_s: float
     call_bytes: float
 
@@ -34,6 +36,7 @@ class Habits:
         calls_a_day: recommendations for a user.
         peak: calls of the busiest second over those of a mean one.
         active: share of the users who have a copy: those who called within the last hour, at most.
+        logged: decisions that the store keeps until they are exported.
         node_gb: memory of a node of the store, 10^9 bytes.
         full: share of it that is filled; a rewrite of the append-only file needs the rest.
         busy: share of a core that is used at the peak; the rest keeps waiting short.
@@ -42,6 +45,7 @@ class Habits:
     calls_a_day: float = 10.0
     peak: float = 3.0
     active: float = 0.1
+    logged: int = 100_000
     node_gb: float = 64.0
     full: float = 0.6
     busy: float = 0.6
@@ -51,7 +55,7 @@ def table(cost: Cost, habits: Habits, users: tuple[int, ...] = USERS) -> list[di
     """A row for each number of users: memory and nodes of the store; calls, cores and network at the peak."""
     rows = []
     for n in users:
-        memory = n * (cost.user_bytes + habits.active * cost.copy_bytes)
+        memory = n * (cost.user_bytes + habits.active * cost.copy_bytes) + habits.logged * cost.decision_bytes
         calls = n * habits.calls_a_day * habits.peak / 86_400
         rows.append(
             {

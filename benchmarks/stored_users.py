@@ -73,6 +73,12 @@ class StoredUsers:
         told = self._redis.info("stats")
         return int(told["total_net_input_bytes"] + told["total_net_output_bytes"])
 
+    def logged_bytes(self) -> float:
+        """Mean bytes of a decision in the log."""
+        streams = list(self._redis.scan_iter("qs:decisions:*"))
+        entries = sum(map(self._redis.xlen, streams))
+        return sum(self._redis.memory_usage(key, samples=0) or 0 for key in streams) / max(1, entries)
+
     def bytes_each(self, users: list[int]) -> tuple[float, float]:
         """Mean bytes of the histories and of the copies of users, keys and all; of those that have one."""
         with self._redis.pipeline(transaction=False) as pipeline:

@@ -63,13 +63,18 @@ def test_both_kinds_of_policies_are_ranked() -> None:
 
 
 def test_sizes_are_sums_of_what_was_measured() -> None:
-    """A million users of 1.5 kB, a tenth with copies of 200 B; ten calls a day, three times as many at the peak."""
-    cost = sizing.Cost(user_bytes=1_500.0, copy_bytes=200.0, call_cpu_s=0.001, call_bytes=1_000.0)
+    """A million users of 1.5 kB, a tenth with copies of 200 B; ten calls a day, thrice as many at the peak.
+
+    The log of 100,000 decisions of 2 kB comes on top.
+    """
+    cost = sizing.Cost(
+        user_bytes=1_500.0, copy_bytes=200.0, decision_bytes=2_000.0, call_cpu_s=0.001, call_bytes=1_000.0
+    )
     one, hundred = sizing.table(cost, sizing.Habits(), (10**6, 10**8))
     assert {
-        "users": 10**6, "store_GB": 1.52, "nodes": 1, "calls_a_s": 347.2, "cores": 1, "store_Mbit_a_s": 2.78
+        "users": 10**6, "store_GB": 1.72, "nodes": 1, "calls_a_s": 347.2, "cores": 1, "store_Mbit_a_s": 2.78
     } == one  # fmt: skip
-    assert [152.0, 4, 58] == [hundred[name] for name in ("store_GB", "nodes", "cores")]
+    assert [152.2, 4, 58] == [hundred[name] for name in ("store_GB", "nodes", "cores")]
 
 
 def test_the_picture_shows_all_parts(tmp_path: Path) -> None:
