@@ -55,10 +55,18 @@ def printable(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The tables of a result by what they tell."""
     return {
         "a whole catalogue": result["rows"],
-        "by events of a user": result["by_events"],
-        f"by users with {scale_users.EVENTS} events": result["by_users"],
+        "calls by events of a user": result["by_events"],
+        f"calls by users with {scale_users.EVENTS} events": _of(result["by_users"], "_ms", "_us", "per_s"),
+        f"bytes by users with {scale_users.EVENTS} events": _of(
+            result["by_users"], "bytes", "user", "bytes_a_call", "load_s"
+        ),
         "sizing": result["sizing"],
     }
+
+
+def _of(rows: Sequence[dict[str, Any]], *endings: str) -> list[dict[str, Any]]:
+    """Some columns beside the number of users."""
+    return [{name: value for name, value in row.items() if name == "users" or name.endswith(endings)} for row in rows]
 
 
 def _of_catalogue(rows: Sequence[dict[str, Any]]) -> list[Claim]:

@@ -19,7 +19,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (whole, events, users, memory) = pyplot.subplots(1, 4, figsize=(18, 4), layout="constrained")
+    figure, ((whole, events), (users, memory)) = pyplot.subplots(2, 2, figsize=(11, 8), layout="constrained")
     for name in dict.fromkeys(row["catalogue"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["catalogue"] == name]
         style = ":" if name.endswith("in process") else "-"

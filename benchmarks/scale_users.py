@@ -53,7 +53,7 @@ def measure(
                 calls = _Calls(served, np.random.default_rng(0))
                 by_users, by_events = [], []
                 for n in users:
-                    by_users.append(_among(n, crowd, calls, seconds))
+                    by_users.append({"users": n, **_among(n, crowd, calls, seconds)})
                     tell(
                         f"{n:,} users: {by_users[-1]['bytes_a_user']} bytes each, loaded in {by_users[-1]['load_s']} s"
                     )
@@ -69,46 +69,40 @@ def _of_length(some: StoredUsers, calls: _Calls) -> dict[str, Any]:
     """What users with histories of one length cost: with adaptation on the path, then with a copy that is ready."""
     some.grow(ASKED)
     everybody = list(range(ASKED))
-    adapting, warm = (calls.one_by_one(calls.recommend(some, everybody)) for _ in range(2))
+    figures = [calls.one_by_one(kind, calls.recommend(some, everybody)) for kind in ("adapting", "warm")]
     history, copy = some.bytes_each(everybody)
-    return {
-        **_latency("adapting", adapting),
-        **_latency("warm", warm),
-        "history_bytes": round(history, 1),
-        "copy_bytes": round(copy, 1),
-        "failed": adapting.failed + warm.failed,
-    }
+    return _joined(figures, {"history_bytes": round(history, 1), "copy_bytes": round(copy, 1)})
 
 
 def _among(users: int, crowd: StoredUsers, calls: _Calls, seconds: float) -> dict[str, Any]:
     """What so many users cost: their bytes before any of them calls, and calls of some of them."""
     crowd.grow(users)
     used, resident = (crowd.bytes / users).round(1).tolist()
-    drawn = calls.rng.choice(users, min(users, max(ASKED, SAMPLED)), replace=False).tolist()
+    drawn = calls.rng.choice(users, min(users, SAMPLED), replace=False).tolist()
     asked = drawn[:ASKED]
-    recording = calls.one_by_one(calls.record(crowd, asked))
-    adapting, warm = (calls.one_by_one(calls.recommend(crowd, asked)) for _ in range(2))
-    before, cpu_before = crowd.traffic(), calls.cpu_s()
+    figures = [calls.one_by_one("record", calls.record(crowd, asked))]
+    figures += [calls.one_by_one(kind, calls.recommend(crowd, asked)) for kind in ("adapting", "warm")]
+    before = crowd.traffic()
     at_once = calls.at_once(crowd, users, seconds)
-    store_bytes, cpu_s = (crowd.traffic() - before) / at_once.calls, (calls.cpu_s() - cpu_before) / at_once.calls
+    store_bytes = (crowd.traffic() - before) / at_once.pop("calls")
     history, copy = crowd.bytes_each(drawn)
-    return {
-        "users": users,
+    memory = {
         "bytes_a_user": used,
         "resident_bytes_a_user": resident,
         "history_bytes": round(history, 1),
         "copy_bytes": round(copy, 1),
         "decision_bytes": round(crowd.logged_bytes(), 1),
-        "same_as_the_script": crowd.same_as_the_script(20),
-        "load_s": round(crowd.seconds, 1),
-        **_latency("record", recording),
-        **_latency("adapting", adapting),
-        **_latency("warm", warm),
-        "per_s": round(at_once.per_s),
-        "cpu_us": round(1e6 * cpu_s),
         "store_bytes_a_call": round(store_bytes),
-        "failed": recording.failed + adapting.failed + warm.failed + at_once.failed,
+        "load_s": round(crowd.seconds, 1),
+        "same_as_the_script": crowd.same_as_the_script(20),
     }
+    return _joined([*figures, at_once], memory)
+
+
+def _joined(figures: Sequence[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
+    """One row of all figures, calls that failed added up."""
+    row = {name: value for each in figures for name, value in each.items()} | more
+    return row | {"failed": sum(each["failed"] for each in figures)}
 
 
 class _Calls:
@@ -119,22 +113,28 @@ class _Calls:
         self._ids = [f"i{n}" for n in range(ITEMS)]
         self._event = count()
 
-    def cpu_s(self) -> float:
-        """Seconds of a core that the service has taken so far."""
-        return self._served.samples()["process_cpu_seconds_total"]
+    def one_by_one(self, kind: str, calls: Sequence[Call]) -> dict[str, Any]:
+        """Figures of some calls, each after the last one's reply; names begin with the kind."""
+        load, cpu_us = self._load(iter(calls), in_flight=1, seconds=120.0, warm_up_s=0.0)
+        p50, p99 = (round(load.ms(q), 3) for q in (0.5, 0.99))
+        return {f"{kind}_p50_ms": p50, f"{kind}_p99_ms": p99, f"{kind}_cpu_us": cpu_us, "failed": load.failed}
 
-    def one_by_one(self, calls: Sequence[Call]) -> Load:
-        """All of some calls, each after the last one's reply."""
-        return closed(self._served.address, iter(calls), in_flight=1, seconds=120.0, warm_up_s=0.0)
-
-    def at_once(self, users: StoredUsers, among: int, seconds: float) -> Load:
-        """Recommendations for anybody, many at a time."""
+    def at_once(self, users: StoredUsers, among: int, seconds: float) -> dict[str, Any]:
+        """Figures of recommendations for anybody, many at a time."""
 
         def anybody() -> Iterator[Call]:
             while True:
                 yield from self.recommend(users, self.rng.integers(among, size=256).tolist())
 
-        return closed(self._served.address, anybody(), in_flight=IN_FLIGHT, seconds=seconds)
+        load, cpu_us = self._load(anybody(), in_flight=IN_FLIGHT, seconds=seconds, warm_up_s=0.5)
+        return {"per_s": round(load.per_s), "cpu_us": cpu_us, "failed": load.failed, "calls": load.calls}
+
+    def _load(self, calls: Iterator[Call], **how: Any) -> tuple[Load, int]:
+        """A load, and the microseconds of a core that the service took for each of its calls."""
+        before = self._served.samples()["process_cpu_seconds_total"]
+        load = closed(self._served.address, calls, **how)
+        taken = self._served.samples()["process_cpu_seconds_total"] - before
+        return load, round(1e6 * taken / load.calls)
 
     def recommend(self, users: StoredUsers, which: Sequence[int]) -> list[Call]:
         """A recommendation for each of some users."""
@@ -155,7 +155,3 @@ class _Calls:
             for user, row in zip(which, clicked, strict=True)
         ]
         return [Call(RECORD, pb.RecordEventsRequest(events=[event]).SerializeToString()) for event in events]
-
-
-def _latency(name: str, load: Load) -> dict[str, float]:
-    return {f"{name}_p50_ms": round(load.ms(0.5), 3), f"{name}_p99_ms": round(load.ms(0.99), 3)}
