@@ -28,23 +28,37 @@ class Portraits:
     It depends on histories, copies and attributes, and only where the policy reads contexts on the request.
 
     Args:
-        taste_v: float [B, E], what choice logits are taken against.
-        taste_q: float [B, E], what advantages are taken against.
-        value: float [B, 1], V(s).
-        evidence: float [B, 1], events that count.
+        row: float32 [B, 2 + 2 E], V(s), the number of events that count, and what advantages and choice logits are
+            taken against.
         memory: what the memory of co-occurrence recalls for each; none where there is no such memory.
     """
 
-    taste_v: FloatArray
-    taste_q: FloatArray
-    value: FloatArray
-    evidence: FloatArray
+    row: FloatArray
     memory: Sequence[Recalled]
+
+    @property
+    def value(self) -> FloatArray:
+        """V(s), [B, 1]."""
+        return self.row[:, :1]
+
+    @property
+    def evidence(self) -> FloatArray:
+        """Events that count, [B]."""
+        return self.row[:, 1]
+
+    @property
+    def taste_q(self) -> FloatArray:
+        """What advantages are taken against, [B, E]."""
+        return self.row[:, 2 : 1 + self.row.shape[1] // 2]
+
+    @property
+    def taste_v(self) -> FloatArray:
+        """What choice logits are taken against, [B, E]."""
+        return self.row[:, 1 + self.row.shape[1] // 2 :]
 
     def some(self, users: slice) -> Portraits:
         """Some of the users."""
-        taste_v, taste_q, value, evidence = (x[users] for x in (self.taste_v, self.taste_q, self.value, self.evidence))
-        return Portraits(taste_v, taste_q, value, evidence, self.memory[users])
+        return Portraits(self.row[users], self.memory[users])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +98,8 @@ def portraits(
         rows = items.learnt(events.item)
         met = (events, inside) if rows is events.item else (replace(events, item=rows), inside * (rows >= 0))
         memory = neighbours.recalled(params, near, *met)
-    evidence = inside.sum(-1, keepdims=True)
-    return Portraits(belief.taste_v[:, 0], belief.taste_q[:, 0], belief.value, evidence, memory)
+    parts = belief.value, inside.sum(-1, keepdims=True), belief.taste_q[:, 0], belief.taste_v[:, 0]
+    return Portraits(np.concatenate(parts, axis=1), memory)
 
 
 def of_rows(
@@ -139,7 +153,7 @@ def of_all(
 
     Every block of the tables is read once for the whole batch; `HELD` says how large that may be.
     """
-    n, users = len(items.catalogue), len(asked.users.value)
+    n, users = len(items.catalogue), len(asked.users.row)
     advantage = np.empty((users, len(items)), np.float32)
     odds = None if whole.v is None else np.empty_like(advantage)
     scale = np.exp(params["advantage.log_scale"])
@@ -176,7 +190,7 @@ def _logged(params: Params, spec: Spec, items: Assortment, asked: Asked, rows: I
     if spec.neighbours and rows is not None:
         yield neighbours.terms(asked.users.memory, rows, spec.items)
     if spec.groups:
-        yield groups.scores(params, asked.context.attributes, asked.users.evidence[:, 0], rows)
+        yield groups.scores(params, asked.context.attributes, asked.users.evidence, rows)
     if asked.popularity is not None:
         yield asked.popularity if rows is None else asked.popularity[rows]
     elif spec.eras:

@@ -34,19 +34,18 @@ def resolve(requests: Sequence[pb.RecommendRequest], items: Assortment) -> tuple
     return rows, unknown
 
 
-def hidden(requests: Sequence[pb.RecommendRequest], seen: IntArray, items: Assortment) -> IntArray:
+def hidden(requests: Sequence[pb.RecommendRequest], seen: Sequence[IntArray], items: Assortment) -> IntArray:
     """Rows that a ranking of the whole catalogue must not show, int [B, X], -1 where padded.
 
     Args:
-        seen: int [B, T], rows of the users' histories, -1 where padded.
+        seen: B times int [T], rows of the users' histories, -1 where padded.
     """
-    counted = np.where(np.array([request.include_seen for request in requests])[:, None], -1, seen)
-    asked = [items.rows(request.excluded_ids) for request in requests]
-    width = max(map(len, asked))
-    if not width:
-        return counted
-    padded = np.stack([np.pad(rows, (0, width - len(rows)), constant_values=-1) for rows in asked])
-    return np.concatenate([counted, padded], axis=1)
+    asked = [
+        [items.rows(request.excluded_ids)] + ([] if request.include_seen else [rows])
+        for request, rows in zip(requests, seen, strict=True)
+    ]
+    count = np.array([sum(map(len, rows)) for rows in asked])
+    return _table(np.concatenate([rows for each in asked for rows in each]), count)
 
 
 def _table(flat: IntArray, count: IntArray) -> IntArray:

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meta.policy import Policy
-from meta.types import Ranking
+from meta.types import Context, Ranking
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import candidates, decisions
 from service.access.tenants import UserKey, user_key
+from service.acquaintances import Acquaintances, Known, portraits
 from service.batching import Job
 from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
 from service.logs import about
 from service.metrics import Metrics
-from service.replies import ItemEncoder
+from service.replies import AdaptationEncoder, ItemEncoder, under
 from service.store import Kept, Store
 from service.store.copies import Packing
 from service.store.named import Name, find, name_of
 from service.trend import Trend
-from service.users import Personaliser, Users
 from service.validation import DEFAULT_SLATE, check_unknown
 from service.writer import Writer
 
@@ -88,6 +88,7 @@ class Ranker:
         trend: what is popular now, as the policy reads it.
         writer: takes fresh copies and decisions after the replies have left.
         traces: take the stages of a batch; None: nobody wants them.
+        known_bytes, known_s: bounds of what is kept of users for their next requests, as in `Acquaintances`.
     """
 
     def __init__(
@@ -98,17 +99,20 @@ class Ranker:
         trend: Trend,
         metrics: Metrics,
         traces: Traces | None = None,
+        *,
+        known_bytes: int = 32 * 2**20,
+        known_s: float = 3_600.0,
     ) -> None:
         self.policy = policy
         self.trend = trend
         self._store = store
         self._writer = writer
         self._contexts = Contexts(policy, metrics)
-        self._personaliser = Personaliser(policy, metrics)
+        self._users = Acquaintances(policy, metrics, known_bytes, known_s)
         self._metrics = metrics
         self._traces = traces
         self._adapter = policy.manifest.spec.adapter
-        self._encoder = ItemEncoder(policy)
+        self._items, self._adaptation = ItemEncoder(policy), AdaptationEncoder(policy.version, self._adapter)
         self._temperature = np.full(len(pb.Mode.values()), policy.manifest.temperature, np.float32)
         self._temperature[pb.MODE_GREEDY] = 0.0
         self._temperature[pb.MODE_EXPLORE] = policy.manifest.temperature or 1.0
@@ -116,7 +120,11 @@ class Ranker:
     @property
     def packing(self) -> Packing:
         """How the copies of this version are stored."""
-        return self._personaliser.packing
+        return self._users.personaliser.packing
+
+    def forget(self, user: UserKey) -> None:
+        """Gives up what is kept of a user."""
+        self._users.forget(user)
 
     async def run(self, jobs: list[RecommendJob], behind: Behind | None = None) -> None:
         """Answers every job of a batch; `behind` hears of it afterwards, unless the store was away."""
@@ -157,17 +165,19 @@ class Ranker:
             kept: what that one knew of the user.
             now_ms: when, ms since 1970.
         """
-        users = self._personaliser.users(kept, self._contexts.of([query.request], kept.attributes, now_ms))
+        context = self._contexts.of([query.request], kept.attributes, now_ms)
+        known, _ = self._users.meet([query.user], kept, context)
         given, tenant = bool(query.request.candidate_ids), self.trend.counted_for(query.tenant)
-        ranking, unknown = self._rank([query], [0], users, given, tenant)
-        reply = pb.RecommendResponse(
-            decision_id=decisions.logged_id(query.user, query.decision_id),
+        ranking, unknown = self._rank([query], known, context, given, tenant)
+        rest = pb.RecommendResponse(
             log_propensity=float(ranking.log_propensity[0].sum(dtype=np.float64)),
             seed=query.seed,
             unknown_ids=unknown.get(0),
         )
-        self._describe(reply.adaptation, users, 0)
-        return reply.SerializeToString() + self._encoder.encode(ranking)[0]
+        (user,) = known
+        adaptation = self._adaptation.encode(user.source, user.reason, user.told)
+        shown = rest.SerializeToString() + adaptation + self._items.encode(ranking)[0]
+        return under(decisions.logged_id(query.user, query.decision_id), shown)
 
     def _compute_once(
         self,
@@ -213,10 +223,13 @@ class Ranker:
         try:
             requests = [job.request.request for job in jobs]
             context = self._contexts.of(requests, kept.attributes, time.time_ns() // 1_000_000)
-            users = self._personaliser.users(kept, context)
+            known, fresh = self._users.meet([job.request.user for job in jobs], kept, context)
             if why:
-                users.without_store(ages, why)
-            logged = self._answer(jobs, users)
+                known = [user.without_store(age, why) for user, age in zip(known, ages, strict=True)]
+                for user, age in zip(known, ages, strict=True):
+                    if user.source == pb.SOURCE_STALE:
+                        self._metrics.staleness.observe(age or 0.0)
+            logged = self._answer(jobs, known, context, away=bool(why))
         except Exception as error:
             if len(jobs) > 1:
                 for i, job in enumerate(jobs):
@@ -230,49 +243,44 @@ class Ranker:
                 else:
                     self._give_order_back(jobs[0], error)
             return
-        keys = [job.request.user for job in jobs]
-        fresh = self._personaliser.to_keep(keys, kept, users)
         self._store.made(fresh)
         self._writer.put(fresh, logged)
 
-    def _answer(self, jobs: list[RecommendJob], users: Users) -> list[decisions.Logged]:
+    def _answer(
+        self, jobs: list[RecommendJob], known: Sequence[Known], context: Context, *, away: bool
+    ) -> list[decisions.Logged]:
         """Ranks both kinds of requests of each tenant, sets every reply, and returns the decisions to log."""
         parts: dict[tuple[str, bool], list[int]] = {}
         for i, job in enumerate(jobs):
             tenant = self.trend.counted_for(job.request.tenant)
             parts.setdefault((tenant, bool(job.request.request.candidate_ids)), []).append(i)
         logged: list[decisions.Logged] = []
+        served: Counter[tuple[pb.Source, str]] = Counter()
         for (tenant, some_given), part in parts.items():
-            logged += self._answer_part([jobs[i] for i in part], part, users, some_given, tenant)
-        for (source, reason), n in Counter(zip(users.source, users.reason, strict=True)).items():
+            everybody = len(part) == len(jobs)
+            some, users = [jobs[i] for i in part], [known[i] for i in part]
+            of = context if everybody else context.map(lambda x, part=part: x[part])  # type: ignore[misc] # bound early
+            ranking, unknown = self._rank([job.request for job in some], users, of, some_given, tenant)
+            logged += self._reply(some, users, ranking, unknown, served, away=away)
+        for (source, reason), n in served.items():
             self._metrics.served.labels(_NAMES[source], reason).inc(n)
         return logged
 
-    def _answer_part(
-        self, jobs: list[RecommendJob], part: list[int], users: Users, candidates_given: bool, tenant: str
-    ) -> list[decisions.Logged]:
-        """Answers the jobs at `part` of the batch, which all give candidates or all give none, by one popularity."""
-        ranking, unknown = self._rank([job.request for job in jobs], part, users, candidates_given, tenant)
-        return self._reply(jobs, part, users, ranking, unknown)
-
     def _rank(
-        self, queries: Sequence[Query], part: list[int], users: Users, candidates_given: bool, tenant: str
+        self, queries: Sequence[Query], known: Sequence[Known], context: Context, candidates_given: bool, tenant: str
     ) -> tuple[Ranking, Mapping[int, list[str]]]:
-        """The slates of the queries at `part` of the batch, and the candidates that nobody knows."""
+        """The slates of queries which all give candidates or all give none, and the candidates that nobody knows."""
         requests = [query.request for query in queries]
-        everybody = len(part) == users.state.events.users
-        events = users.state.events if everybody else users.state.events.map(lambda x: x[part])
         items = self.policy.items
         rows, unknown = candidates.resolve(requests, items) if candidates_given else (None, {})
-        ranking = self.policy.rank(
-            users.adapted.copy if everybody else users.adapted.copy[part],
-            events,
+        ranking = self.policy.rank_for(
+            portraits(known),
+            context,
             rows,
             slate_size=np.array([query.slate_size for query in queries]),
             temperature=self._temperature[[request.mode for request in requests]],
             seed=np.array([query.seed for query in queries], np.uint64),
-            excluded=None if rows is not None else candidates.hidden(requests, events.item, items),
-            context=users.context if everybody else users.context.map(lambda x: x[part]),
+            excluded=None if rows is not None else candidates.hidden(requests, [user.seen for user in known], items),
             popularity=self.trend.term(tenant),
         )
         return ranking, unknown
@@ -280,20 +288,22 @@ class Ranker:
     def _reply(
         self,
         jobs: list[RecommendJob],
-        part: list[int],
-        users: Users,
+        known: Sequence[Known],
         ranking: Ranking,
         unknown: Mapping[int, list[str]],
+        served: Counter[tuple[pb.Source, str]],
+        *,
+        away: bool,
     ) -> list[decisions.Logged]:
-        """Builds and sets the reply of each job; returns the decisions to log."""
-        items = self._encoder.encode(ranking)
+        """Builds and sets the reply of each job, and counts its source; returns the decisions to log."""
+        items = self._items.encode(ranking)
         joint = ranking.log_propensity.sum(axis=1, dtype=np.float64).tolist()
         logged = []
-        for b, (job, i) in enumerate(zip(jobs, part, strict=True)):
+        for b, (job, user) in enumerate(zip(jobs, known, strict=True)):
             if job.reply.done():  # the caller has gone: nothing was shown, nothing is logged
                 continue
-            query = job.request
-            rest = pb.RecommendResponse(decision_id=query.decision_id, log_propensity=joint[b], seed=query.seed)
+            query, source, reason, told = job.request, user.source, user.reason, user.told
+            rest = pb.RecommendResponse(log_propensity=joint[b], seed=query.seed)
             if b in unknown:
                 try:
                     check_unknown(unknown[b])
@@ -303,51 +313,40 @@ class Ranker:
                 self._metrics.unknown_items.labels("Recommend").inc(len(unknown[b]))
                 rest.unknown_ids.extend(unknown[b])
                 if not items[b]:
-                    users.source[i], users.reason[i] = pb.SOURCE_BASELINE, UNKNOWN_CANDIDATES
+                    source, reason = pb.SOURCE_BASELINE, UNKNOWN_CANDIDATES
+                    told = pb.Adaptation(watermark=user.watermark).SerializeToString()
                     rest.items.extend(_in_order(query, unknown[b]))
-            self._describe(rest.adaptation, users, i)
+            ours = b"".join((rest.SerializeToString(), self._adaptation.encode(source, reason, told), items[b]))
             # Somebody of whom nothing is known as the store is away may well have one already.
-            pseudonym = int(users.state.pseudonym[i]) or (0 if users.age else self._writer.pseudonym(query.user))
+            pseudonym = user.pseudonym or (0 if away else self._writer.pseudonym(query.user))
             if query.request.mode == pb.MODE_BASELINE:
-                users.source[i], users.reason[i] = pb.SOURCE_BASELINE, ASKED
+                source, reason = pb.SOURCE_BASELINE, ASKED
                 shown = self._callers_order(query, ASKED, rest.unknown_ids)
-                logged.append(self._send(job, shown, user=pseudonym, apprentice=(rest, items[b])))
+                logged.append(self._send(job, shown, user=pseudonym, apprentice=ours))
             else:
-                logged.append(self._send(job, rest, items[b], user=pseudonym))
+                logged.append(self._send(job, ours, user=pseudonym))
+            served[source, reason] += 1
         return logged
 
-    def _send(
-        self,
-        job: RecommendJob,
-        reply: pb.RecommendResponse,
-        items: bytes = b"",
-        *,
-        user: int = 0,
-        apprentice: tuple[pb.RecommendResponse, bytes] | None = None,
-    ) -> decisions.Logged:
+    def _send(self, job: RecommendJob, rest: bytes, *, user: int = 0, apprentice: bytes = b"") -> decisions.Logged:
         """Sets a reply, which stands from now on if it has a name, and returns the decision to log.
 
         Args:
-            reply: all of it, or all but the items.
-            items: serialized, to append to the reply.
+            rest: serialized reply, all but the decision's id.
             user: by which number the log knows them.
-            apprentice: as reply and items, what would have been shown.
+            apprentice: in the same way, what would have been shown.
         """
         query = job.request
-        sent = reply.SerializeToString() + items
+        sent = under(query.decision_id, rest)
         job.reply.set_result(sent)
         if query.name is not None:
             self._writer.name(query.name, sent)
-        reply.decision_id = decisions.logged_id(query.user, query.decision_id)
-        beside = b""
-        if apprentice is not None:
-            apprentice[0].decision_id = reply.decision_id
-            beside = apprentice[0].SerializeToString() + apprentice[1]
+        name = decisions.logged_id(query.user, query.decision_id)
         entry = decisions.encode(
             time.time_ns() // 1_000_000,
             query.request.SerializeToString(),
-            reply.SerializeToString() + items,
-            beside,
+            under(name, rest),
+            under(name, apprentice) if apprentice else b"",
             user=user,
             temperature=float(self._temperature[query.request.mode]),
         )
@@ -362,33 +361,12 @@ class Ranker:
         self._writer.put([], [self._send(job, self._callers_order(query, BROKEN))])
         self._metrics.served.labels(_NAMES[pb.SOURCE_BASELINE], BROKEN).inc()
 
-    def _callers_order(self, query: Query, why: str, unknown: Iterable[str] = ()) -> pb.RecommendResponse:
-        """The reply with the first candidates, in the order in which they came."""
-        adaptation = pb.Adaptation(
-            policy_version=self.policy.version, adapter=self._adapter, source=pb.SOURCE_BASELINE, reason=why
+    def _callers_order(self, query: Query, why: str, unknown: Iterable[str] = ()) -> bytes:
+        """The reply, but for the decision's id, with the first candidates, in the order in which they came."""
+        rest = pb.RecommendResponse(
+            seed=query.seed, items=_in_order(query, query.request.candidate_ids), unknown_ids=unknown
         )
-        return pb.RecommendResponse(
-            decision_id=query.decision_id,
-            seed=query.seed,
-            items=_in_order(query, query.request.candidate_ids),
-            adaptation=adaptation,
-            unknown_ids=unknown,
-        )
-
-    def _describe(self, out: pb.Adaptation, users: Users, i: int) -> None:
-        """Says what the user's copy was made from."""
-        out.policy_version = self.policy.version
-        out.adapter = self._adapter
-        out.watermark = int(users.state.watermark[i])
-        out.source, out.reason = users.source[i], users.reason[i]
-        if out.source not in (pb.SOURCE_ADAPTED, pb.SOURCE_STALE):
-            return
-        copy = users.adapted
-        if out.source == pb.SOURCE_STALE:
-            out.staleness = users.age[i] or 0.0
-            self._metrics.staleness.observe(out.staleness)
-        out.events_used = int(copy.events_used[i])
-        out.loss_before, out.loss_after = float(copy.loss_before[i]), float(copy.loss_after[i])
+        return rest.SerializeToString() + self._adaptation.encode(pb.SOURCE_BASELINE, why, b"")
 
 
 def _time_left(jobs: list[RecommendJob]) -> float:

@@ -142,7 +142,8 @@ async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterat
         stack.push_async_callback(stock.close)
 
         def ranker(policy: Policy, trend: Trend) -> Ranker:
-            return Ranker(policy, store, writer, trend, metrics, traces)
+            known_bytes, known_s = settings.batch.known_bytes, settings.store.recent_s
+            return Ranker(policy, store, writer, trend, metrics, traces, known_bytes=known_bytes, known_s=known_s)
 
         loader = Loader(stock, popularity, store, ranker, lambda policy: history_cap(settings.store, policy))
         succession = None

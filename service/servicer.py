@@ -203,6 +203,7 @@ class Servicer:
         check_user_id(request.user_id)
         user = user_key(tenant, request.user_id)
         self._writer.forget(user)
+        self._serving.forget(user)
         existed = await self._store.erase(user)
         return pb.DeleteUserResponse(existed=existed).SerializeToString()
 

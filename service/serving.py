@@ -53,6 +53,12 @@ class Serving:
             return now.canary
         return now.active
 
+    def forget(self, user: UserKey) -> None:
+        """Gives up what is kept of a user in this process."""
+        for ranker in (self.now.active, self.now.canary, self.now.shadow):
+            if ranker is not None:
+                ranker.forget(user)
+
     async def run(self, jobs: list[RecommendJob]) -> None:
         """Answers every job of a batch by what serves as it begins."""
         now = self.now

@@ -43,6 +43,9 @@ class BatchSettings:
     """Requests waiting or running; one more is refused with RESOURCE_EXHAUSTED."""
     max_wait_s: float = 1.0
     """Seconds; a request that would wait longer, or past its deadline, is refused at once with RESOURCE_EXHAUSTED."""
+    known_bytes: int = 32 * 2**20
+    """Bytes of each process and policy version that keep what was made of users who ask again before they click, some
+    5 kB each; 0: nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)

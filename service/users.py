@@ -38,7 +38,7 @@ class Users:
         source: which knowledge that is, a pb.Source.
         reason: why it is not the copy as adapted to the history as it is now, "" where it is.
         fresh: int, the users whose copy is new and should be kept.
-        age: seconds since the store told of each user, None where nothing is remembered; empty: the store was read.
+        lasting: bool [B], whose copy the store had already, and it may serve: who may well ask again in the same state.
     """
 
     state: history.Histories
@@ -47,16 +47,7 @@ class Users:
     source: list[pb.Source]
     reason: list[str]
     fresh: IntArray
-    age: Sequence[float | None] = ()
-
-    def without_store(self, ages: Sequence[float | None], why: str) -> None:
-        """Says what the copies are while the store cannot be asked: remembered ones, or the prior."""
-        self.age = ages
-        for i, age in enumerate(ages):
-            if age is None:
-                self.source[i], self.reason[i] = pb.SOURCE_PRIOR, why
-            elif self.source[i] == pb.SOURCE_ADAPTED:
-                self.source[i], self.reason[i] = pb.SOURCE_STALE, why
+    lasting: npt.NDArray[np.bool_]
 
 
 class Personaliser:
@@ -91,7 +82,7 @@ class Personaliser:
         for i in np.flatnonzero(~known | ~adapted.accepted).tolist():
             source[i], reason[i] = pb.SOURCE_PRIOR, FAILED if i in failed else _why_prior(state, known, i)
         fresh = np.setdiff1d(stale, failed) if failed.size else stale
-        return Users(state, context, adapted, source, reason, fresh)
+        return Users(state, context, adapted, source, reason, fresh, known & found.current & adapted.accepted)
 
     def to_keep(self, keys: Sequence[UserKey], kept: Kept, users: Users) -> list[FreshCopy]:
         """The new copies of a batch as the store keeps them."""

@@ -6,13 +6,13 @@ import asyncio
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from meta.checkpoint import load
 from meta.policy import Policy
-from meta.types import Events, FloatArray, Ranking
+from meta.scoring import Portraits
+from meta.types import Context, Events, FloatArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.access.tenants import user_key
 from service.batching import Job
@@ -108,11 +108,11 @@ class Broken(Policy):
 
     strangers = True
 
-    def rank(self, copy: FloatArray, events: Events, *args: Any, **kwargs: Any) -> Ranking:
-        """Ranks strangers, perhaps."""
+    def portray(self, copy: FloatArray, events: Events, context: Context) -> Portraits:
+        """Is at home with strangers, perhaps."""
         if events.mask.any() or not self.strangers:
             raise ArithmeticError("broken")
-        return super().rank(copy, events, *args, **kwargs)
+        return super().portray(copy, events, context)
 
 
 @pytest.mark.parametrize(
