@@ -65,6 +65,23 @@ def bench_workers(policy: Policy, out: Annotated[Path | None, typer.Option(help=
         show_result(result)
 
 
+@bench.command("activations")
+def bench_activations(
+    policy: Policy,
+    other: Annotated[Path, typer.Option(help="Another training of the same items, which comes and goes.")],
+    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
+) -> None:
+    """Versions that come to serve and step back under load: failed calls, mixed replies, a canary's share, kills."""
+    with clear_errors():
+        from benchmarks import activations as measure
+        from benchmarks.report import RESULTS
+
+        result = measure.run(policy, other, out or RESULTS / "activations.json")
+        for row in result["rows"]:
+            show_table(row["row"], [row])
+        show_claims(result)
+
+
 @bench.command("coldstart")
 def bench_coldstart(
     interactions: Interactions = None,

@@ -40,12 +40,17 @@ class Server:
 
 
 @contextmanager
-def service(policy: Path, *options: str) -> Iterator[Service]:
-    """The real server with an embedded store in a folder that is thrown away."""
+def service(policy: Path | None, *options: str) -> Iterator[Service]:
+    """The real server with an embedded store in a folder that is thrown away, unless the options name another.
+
+    Args:
+        policy: what it serves; None: what the options say.
+        options: of `quickstudy serve`.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "server.log"
-        command = ["-m", "quickstudy", "serve", "--policy", str(policy.resolve()), "--data-dir", f"{scratch}/data"]
-        command += options
+        command = ["-m", "quickstudy", "serve", "--data-dir", f"{scratch}/data", *options]
+        command += [] if policy is None else ["--policy", str(policy.resolve())]
         with log.open("w") as stderr, server([*command, "--port", "0", "--metrics-port", "0"], stderr) as started:
             page = re.search(r"metrics on (\S+)", log.read_text())
             if not page:
