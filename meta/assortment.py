@@ -47,6 +47,10 @@ class Stacked:
     more: FloatArray
 
     def __getitem__(self, at: IntArray) -> FloatArray:
+        return self.take(at, 0)
+
+    def take(self, at: IntArray, axis: int) -> FloatArray:
+        """Lines [..., ...] at places of any shape, as numpy's `take` along axis 0 gives them."""
         n = len(self.base)
         out = self.base.take(np.minimum(at, n - 1), 0)
         new = at >= n
