@@ -370,7 +370,8 @@ def export(
                 typer.echo(
                     f"{done.decisions:,} decisions, {done.events:,} events, {done.left:,} entries left", err=True
                 )
-        typer.echo(f"{done.decisions:,} decisions, {done.events:,} events, {done.activations:,} activations -> {out}")
+        told = f"{done.decisions:,} decisions, {done.events:,} events, {done.activations:,} activations"
+        typer.echo(f"{told}, {done.shadows:,} slates of shadows -> {out}")
         if done.lost:
             typer.echo(
                 f"{done.lost:,} entries had left the log before: export more often, or raise QUICKSTUDY_DECISIONS_CAP",

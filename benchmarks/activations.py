@@ -213,7 +213,7 @@ async def _killed(start: Callable[[], Any], first: str, second: str, kills: int)
         with start() as one:
             async with _Policies(one) as here:
                 call = asyncio.ensure_future(here.activate(second))
-                await asyncio.sleep(0.02 * n)
+                await asyncio.sleep(0.01 * n)
                 os.kill(one.pid, signal.SIGKILL)
                 await asyncio.wait({call})
         acknowledged = call.exception() is None

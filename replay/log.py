@@ -1,6 +1,7 @@
 """The log on disk: a folder of Parquet files, decisions and events, of one versioned schema that is checked on reading.
 
-`decisions-*.parquet` holds one row a decision, `events-*.parquet` one row an event that was recorded. Files may be
+`decisions-*.parquet` holds one row a decision, `events-*.parquet` one row an event that was recorded, and
+`shadows-*.parquet`, where a shadow version ran, what it would have shown in the place of decisions. Files may be
 many, in any order, and may overlap: who writes them does so at least once, and readers know a decision by (user,
 decision_id) and an event by (user, event). A file appears under its name when it is whole.
 """
@@ -77,7 +78,22 @@ EVENTS = _schema(
     },
 )
 """Events, all of them: histories are made from these, rewards from those that name a decision."""
-NAMES = {"decisions": DECISIONS, "events": EVENTS}
+SHADOWS = _schema(
+    "shadows",
+    {
+        "decision_id": pa.string(),  # of the decision that was shown in its place
+        "time": _TIME,  # when that was answered
+        "policy_version": pa.string(),
+        "source": pa.string(),  # as in decisions
+        "events_used": pa.int64(),
+        "slate": pa.list_(pa.string()),
+        "propensities": pa.list_(pa.float32()),
+        "log_propensity": pa.float64(),
+        "reason": pa.string(),
+    },
+)
+"""What a shadow version would have shown, of those decisions for which it had the time."""
+NAMES = {"decisions": DECISIONS, "events": EVENTS, "shadows": SHADOWS}
 
 
 def write(path: Path, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -85,7 +101,7 @@ def write(path: Path, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
 
     Args:
         path: where; the name begins with `table` and a dash, or readers do not find it.
-        table: "decisions" or "events".
+        table: "decisions", "events" or "shadows".
         columns: all columns of its schema by name; times as ms since 1970.
     """
     schema = NAMES[table]

@@ -58,7 +58,7 @@ class Exported:
     """What one export has done so far.
 
     Args:
-        decisions, events, activations: rows written.
+        decisions, events, activations, shadows: rows written.
         repeated: decisions that the log held twice.
         lost: entries that had left their stream before they could be read.
         left: entries still to be read.
@@ -67,6 +67,7 @@ class Exported:
     decisions: int = 0
     events: int = 0
     activations: int = 0
+    shadows: int = 0
     repeated: int = 0
     lost: int = 0
     left: int = 0
@@ -108,6 +109,7 @@ def export(redis: Redis, out: Path, *, prefix: str, tenant: str, shards: int, re
                 decisions=done.decisions + told.decisions,
                 events=done.events + told.events,
                 activations=done.activations + told.activations,
+                shadows=done.shadows + told.shadows,
                 repeated=rows.repeated,
                 lost=lost,
                 left=total - read - lost,

@@ -24,11 +24,12 @@ class Activated(NamedTuple):
 
 
 class Written(NamedTuple):
-    """Rows of one pair of files."""
+    """Rows of the files of one number."""
 
     decisions: int
     events: int
     activations: int
+    shadows: int
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Rows:
     """Rows that are not written yet, and what later ones are compared with.
 
     Args:
-        decisions, events: rows.
+        decisions, events, shadows: rows.
         activations: whose decisions are known, with their users.
         waiting: whose decisions are not.
         met: the latest decisions.
@@ -46,6 +47,7 @@ class Rows:
 
     decisions: list[decision_pb2.Decision] = field(default_factory=list)
     events: list[tuple[int, int, decision_pb2.Outcome]] = field(default_factory=list)
+    shadows: list[decision_pb2.Decision] = field(default_factory=list)
     activations: list[tuple[Activated, str]] = field(default_factory=list)
     waiting: list[Activated] = field(default_factory=list)
     met: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -64,15 +66,16 @@ class Rows:
 
     @property
     def size(self) -> int:
-        """Rows of the longer table."""
-        return max(len(self.decisions), len(self.events))
+        """Rows of the longest table."""
+        return max(len(self.decisions), len(self.events), len(self.shadows))
 
     def decided(self, entry: decision_pb2.Decision) -> None:
-        """Takes in a decision, or the news that one was shown."""
+        """Takes in a decision, the news that one was shown, or what a shadow made of one."""
         if entry.HasField("activated"):
             self.waiting.append(Activated(entry.activated.decision_id, entry.time_ms))
             return
         if entry.HasField("shadow"):
+            self.shadows.append(entry)
             return
         name = entry.response.decision_id
         if name in self.met:
@@ -111,12 +114,14 @@ class Rows:
         """Writes all rows as the files of this number, and forgets them."""
         decisions = [_decision(entry, tenant) for entry in self.decisions]
         decisions += [_activation(*each, tenant) for each in self.activations]
-        done = Written(len(self.decisions), len(self.events), len(self.activations))
+        done = Written(len(self.decisions), len(self.events), len(self.activations), len(self.shadows))
         if decisions:
             log.write(_path(out, "decisions", file), "decisions", _columns("decisions", decisions))
         if self.events:
             log.write(_path(out, "events", file), "events", _columns("events", [_event(*each) for each in self.events]))
-        self.decisions, self.events, self.activations = [], [], []
+        if self.shadows:
+            log.write(_path(out, "shadows", file), "shadows", _columns("shadows", [_shadow(x) for x in self.shadows]))
+        self.decisions, self.events, self.activations, self.shadows = [], [], [], []
         return done
 
 
@@ -143,7 +148,7 @@ def _decision(entry: decision_pb2.Decision, tenant: str) -> dict[str, Any]:
         "tenant": tenant,
         "policy_version": response.adaptation.policy_version,
         "adapter": response.adaptation.adapter,
-        "source": pb.Source.Name(response.adaptation.source).removeprefix("SOURCE_").lower(),
+        "source": _source(response),
         "mode": pb.Mode.Name(request.mode).removeprefix("MODE_").lower(),
         "deferred": request.defer_activation,
         "activated": False,
@@ -162,6 +167,25 @@ def _decision(entry: decision_pb2.Decision, tenant: str) -> dict[str, Any]:
         "proposed": [item.item_id for item in beside.items],
         "proposed_propensities": [item.propensity for item in beside.items],
     }
+
+
+def _shadow(entry: decision_pb2.Decision) -> dict[str, Any]:
+    shown = entry.shadow
+    return {
+        "decision_id": shown.decision_id,
+        "time": entry.time_ms,
+        "policy_version": shown.adaptation.policy_version,
+        "source": _source(shown),
+        "events_used": shown.adaptation.events_used,
+        "slate": [item.item_id for item in shown.items],
+        "propensities": [item.propensity for item in shown.items],
+        "log_propensity": shown.log_propensity,
+        "reason": shown.adaptation.reason,
+    }
+
+
+def _source(response: pb.RecommendResponse) -> str:
+    return pb.Source.Name(response.adaptation.source).removeprefix("SOURCE_").lower()
 
 
 def _activation(news: Activated, user: str, tenant: str) -> dict[str, Any]:

@@ -192,6 +192,27 @@ def test_an_activation_finds_its_decision(store: Redis, tmp_path: Path) -> None:
     assert reading.read(tmp_path).not_shown == 0
 
 
+def test_a_shadows_slate_is_a_row_of_its_own(store: Redis, tmp_path: Path) -> None:
+    """It names the decision that it would have taken the place of, and replay reads past it."""
+    shown = pb.RecommendResponse(
+        decision_id="d",
+        items=[pb.RankedItem(item_id="i2", propensity=0.25)],
+        log_propensity=-1.5,
+        adaptation=pb.Adaptation(policy_version="b" * 16, source=pb.SOURCE_ADAPTED, events_used=3),
+    )
+    put(store, "shade:", decision("d"))
+    put(store, "shade:", decision_pb2.Decision(time_ms=1_000, shadow=shown))
+    done = exported(store, tmp_path, "shade:")
+    assert (done.decisions, done.shadows, done.left) == (1, 1, 0)
+    (row,) = [row for batch in log.batches(tmp_path, "shadows") for row in batch.to_pylist()]
+    told = {name: row[name] for name in ("decision_id", "policy_version", "source", "events_used", "slate")}
+    assert told == {
+        "decision_id": "d", "policy_version": "b" * 16, "source": "adapted", "events_used": 3, "slate": ["i2"],
+    }  # fmt: skip
+    assert (row["propensities"], row["log_propensity"], row["time"].timestamp()) == ([0.25], -1.5, 1.0)
+    assert len(reading.read(tmp_path).decisions) == 1
+
+
 def test_a_folder_holds_one_log(store: Redis, tmp_path: Path) -> None:
     """Another tenant, a stream begun anew and a second export at the same time are refused in one clear line."""
     put(store, "one:", decision("d"))
