@@ -8,7 +8,6 @@ most once: what a failed write may have added is not added again. While the stor
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
@@ -25,6 +24,7 @@ from service.access.tenants import NOBODY, key
 from service.decay import Decay
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
+from service.rounds import Rounds
 from service.store import Store
 from service.trend import Trend
 
@@ -52,20 +52,18 @@ class Popularity:
     ) -> None:
         self._store = store
         self._metrics = metrics
-        self._refresh = refresh_s
+        self._rounds = Rounds(self._round, "popularity", refresh_s, "popularity stays as it was", SHARE)
         self._tenants = frozenset(tenants)
         self._trends: list[Trend] = []
         self._decays: frozenset[Decay] = frozenset()
         self._pending: dict[tuple[str, Decay, int], dict[bytes, float]] = defaultdict(lambda: defaultdict(float))
         self._waiting = 0
         self._read_at = -math.inf
-        self._closing = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         metrics.follow(metrics.popularity_age, lambda: time.monotonic() - self._read_at)
 
     def start(self) -> None:
         """Starts the task on the running loop."""
-        self._task = asyncio.create_task(self._run(), name="popularity")
+        self._rounds.start()
 
     async def follow(self, policy: Policy) -> Trend:
         """What is popular as a policy reads it, kept up to date until `leave`; read once before this returns.
@@ -96,34 +94,20 @@ class Popularity:
 
     async def close(self) -> None:
         """Ends after the round under way, and writes what waits once more."""
-        if self._task is None:
-            return
-        self._closing.set()
-        await self._task
+        await self._rounds.close()
         try:
             await self._write()
         except StoreUnavailableError as error:
             _LOG.error("%s: the last likes are not counted", error)
 
-    async def _run(self) -> None:
-        failing = False
-        while not self._closing.is_set():
-            started = time.monotonic()
-            try:
-                await self._write()
-                await self._read()
-                failing = False
-            except StoreUnavailableError as error:
-                self._metrics.popularity_errors.inc()
-                if not failing:
-                    _LOG.warning("%s; popularity stays as it was", error)
-                failing = True
-            except Exception:
-                self._metrics.popularity_errors.inc()
-                _LOG.exception("popularity could not be renewed and is tried again")
-            pause = max(self._refresh, SHARE * (time.monotonic() - started))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), pause)
+    async def _round(self) -> None:
+        try:
+            await self._write()
+            for trend in self._trends:
+                await self._renew(trend)
+        except Exception:
+            self._metrics.popularity_errors.inc()
+            raise
 
     async def _write(self) -> None:
         """Adds what waits to the store; it is given up where that fails."""
@@ -141,10 +125,6 @@ class Popularity:
             self._metrics.likes.labels("lost").inc(likes)
             raise
         self._metrics.likes.labels("counted").inc(likes)
-
-    async def _read(self) -> None:
-        for trend in self._trends:
-            await self._renew(trend)
 
     async def _renew(self, trend: Trend) -> None:
         if not trend.decays:

@@ -7,12 +7,12 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from meta.assortment import GONE, Assortment, Change
 from meta.policy import Policy
 from service.errors import StoreUnavailableError
 from service.metrics import Metrics
+from service.rounds import Rounds
 from service.store import attributes, item_store
 from service.store.item_store import ItemStore
 
@@ -33,21 +33,19 @@ class Stock:
     def __init__(self, store: ItemStore, metrics: Metrics, *, refresh_s: float = 0.25) -> None:
         self._store = store
         self._metrics = metrics
-        self._refresh = refresh_s
+        self._rounds = Rounds(self.renew, "stock", refresh_s, "the items stay as they are")
         self._stands: dict[bytes, bytes] = {}
         self._changes: dict[Policy, dict[str, Change]] = {}
         self._seen = 0
         self._read_at = -math.inf
         self._reading = asyncio.Lock()
-        self._closing = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         metrics.follow(metrics.items, lambda: max((policy.items.on_offer for policy in self._changes), default=0))
         metrics.follow(metrics.items_age, lambda: time.monotonic() - self._read_at)
 
     async def start(self) -> None:
         """Reads all that stands, and follows from then on. Raises StoreUnavailableError."""
         await self.renew()
-        self._task = asyncio.create_task(self._run(), name="stock")
+        self._rounds.start()
 
     async def follow(self, policy: Policy) -> None:
         """Has a policy offer the items of now, from before this returns until `leave`."""
@@ -90,30 +88,12 @@ class Stock:
 
     async def close(self) -> None:
         """Ends after the look under way."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
+        await self._rounds.close()
 
     def deletion(self, item_id: str) -> bytes:
         """What is stored of an item that is taken out: nothing, unless a policy would bring it back."""
         known = any(policy.catalogue.rows([item_id])[0] >= 0 for policy in self._changes)
         return item_store.GONE if known else item_store.NOTHING
-
-    async def _run(self) -> None:
-        failing = False
-        while not self._closing.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._refresh)
-                return
-            try:
-                await self.renew()
-                failing = False
-            except StoreUnavailableError as error:
-                if not failing:
-                    _LOG.warning("%s; the items stay as they are", error)
-                failing = True
-            except Exception:
-                _LOG.exception("the items could not be renewed and are tried again")
 
 
 def _after(

@@ -8,7 +8,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from meta.policy import Policy
 from service.errors import (
@@ -17,7 +16,6 @@ from service.errors import (
     OtherFeaturesError,
     ServiceError,
     StartupError,
-    StoreUnavailableError,
 )
 from service.metrics import Metrics
 from service.policies.library import Library
@@ -25,6 +23,7 @@ from service.policies.lineup import Lineup, Standing
 from service.policies.lineup_store import LineupStore
 from service.policies.loader import Loader
 from service.ranker import Ranker
+from service.rounds import Rounds
 from service.serving import Cast, Serving
 
 RETRY = 10
@@ -68,8 +67,7 @@ class Succession:
         self._failed = 0, -math.inf
         self._behind_since = math.inf
         self._changing = asyncio.Lock()
-        self._closing = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(self._follow, "policies", refresh_s, "what serves stays")
         metrics.follow(metrics.lineup_behind, lambda: max(0.0, time.monotonic() - self._behind_since))
 
     @property
@@ -102,13 +100,11 @@ class Succession:
     def start(self, serving: Serving) -> None:
         """Follows from then on."""
         self._serving = serving
-        self._task = asyncio.create_task(self._run(), name="policies")
+        self._rounds.start()
 
     async def close(self) -> None:
         """Ends after the look under way."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
+        await self._rounds.close()
 
     async def activate(
         self, version: str, share: float, shadow: bool, *, other_features: bool = False, generation: int = 0
@@ -204,22 +200,6 @@ class Succession:
         """Gives up rankers that have no part in what serves."""
         for version in set(self._rankers) - set(self._at.now.versions):
             self._loader.drop(self._rankers.pop(version))
-
-    async def _run(self) -> None:
-        failing = False
-        while not self._closing.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._refresh)
-                return
-            try:
-                await self._follow()
-                failing = False
-            except StoreUnavailableError as error:
-                if not failing:
-                    _LOG.warning("%s; what serves stays", error)
-                failing = True
-            except Exception:
-                _LOG.exception("the lineup could not be followed and is tried again")
 
     async def _follow(self) -> None:
         """One look at the store."""
