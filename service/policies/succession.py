@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from meta.policy import Policy
 from service.errors import (
@@ -124,7 +125,7 @@ class Succession:
         def after(standing: Standing) -> tuple[Lineup, ...]:
             if len(standing.lineups) < 2:
                 raise NothingBeforeError("nothing has served before the version that serves; activate another one")
-            return standing.lineups[1:]
+            return replace(standing.lineups[1], since_ms=time.time_ns() // 1_000_000), *standing.lineups[2:]
 
         return await self._change(after, generation)
 
@@ -139,6 +140,8 @@ class Succession:
         """
         async with self._changing:
             standing = await self._lineups.read()
+            if standing is None:  # the store has lost it
+                standing = await self._lineups.replace(0, self._at.lineups)
             if standing is None or generation not in (0, standing.generation):
                 raise ChangedMeanwhileError(f"generation {generation} does not serve any more; list the lineup again")
             lineups = after(standing)

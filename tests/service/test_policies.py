@@ -210,8 +210,27 @@ async def test_what_cannot_serve_is_refused_and_the_old_version_stays(
         assert foreign == await served(client)
 
 
-async def test_replicas_follow_and_a_restart_remembers(start: Start, shop: Shop, connect: Any) -> None:
-    """All processes on one store serve what one was told within 2 s; who starts later serves it from the start."""
+async def test_a_store_that_has_lost_the_lineup_is_told_it_again(
+    start: Start, shop: Shop, connect: Any, redis: EmbeddedStore, request: pytest.FixtureRequest
+) -> None:
+    """What serves goes on serving, and can be changed, and what was before it is not forgotten."""
+    server = start()
+    policies = connect(server)
+    first, second, third = shop.versions
+    await policies.ActivatePolicy(pb.ActivatePolicyRequest(version=second))
+    with Redis.from_url(redis.url) as raw:
+        assert raw.delete(f"{request.node.name}:{{qs:policies}}") == 1
+    async with Client(server.target, habits=PLAIN) as client:
+        assert second == await served(client)
+        done = await policies.ActivatePolicy(pb.ActivatePolicyRequest(version=third))
+        assert (third, 2) == (done.lineup.active, done.generation)
+        for before in (second, first):
+            await policies.RollBackPolicy(pb.RollBackPolicyRequest())
+            assert before == await served(client)
+
+
+async def test_replicas_follow(start: Start, shop: Shop, connect: Any) -> None:
+    """All processes on one store serve what one was told within 2 s."""
     one, two = start(), start(WORKERS="2")
     policies = connect(one)
     async with Client(two.target, habits=PLAIN) as client:
@@ -223,10 +242,30 @@ async def test_replicas_follow_and_a_restart_remembers(start: Start, shop: Shop,
 
         await until(everywhere)
         assert shop.versions[1] == await served(client)
-    one.kill()
-    again = start()
-    async with Client(again.target, habits=PLAIN) as client:
-        assert shop.versions[1] == await served(client)
+
+
+async def test_a_replica_that_lacks_a_version_serves_on(start: Start, shop: Shop, connect: Any, tmp_path: Path) -> None:
+    """It stays where it is and says for how long, until its own store of versions has what the others serve."""
+    library = opened(str(tmp_path / "versions"), tmp_path)
+    first = library.add(shop.folder / shop.versions[0])
+    one, two = start(), start(POLICIES_STORE=str(tmp_path / "versions"))
+    await connect(one).ActivatePolicy(pb.ActivatePolicyRequest(version=shop.versions[1]))
+    async with Client(two.target, habits=PLAIN) as client:
+
+        async def tried() -> bool:
+            found = two.metrics()
+            return found.get('quickstudy_activations_total{outcome="not followed"}') == 1
+
+        await until(tried)
+        assert first == await served(client)
+        assert two.metrics()["quickstudy_lineup_behind_seconds"] > 0
+        library.add(shop.folder / shop.versions[1])
+
+        async def followed() -> bool:
+            return shop.versions[1] == await served(client)
+
+        await until(followed, 10)
+    assert two.metrics()["quickstudy_lineup_behind_seconds"] == 0
 
 
 async def test_a_version_that_is_gone_at_the_start_gives_way_to_the_one_before(
