@@ -120,7 +120,7 @@ def run(
 
 
 def _tail(load_: Load) -> dict[str, float]:
-    return {"p50_ms": load_.ms(0.5), "p99_ms": load_.ms(0.99)}
+    return {"p50_ms": load_.ms(0.5), "p99_ms": load_.ms(0.99), "slowest_ms": load_.ms(1.0)}
 
 
 async def _under_load(
@@ -137,6 +137,8 @@ async def _under_load(
         await here.activate(second)
         known[second] = await _shown(client, requests)
         await here.roll_back()
+        apart = sum(a != b for a, b in zip(*known.values(), strict=True))
+        assert apart > ASKED / 2, f"the policies show the same in answer to {ASKED - apart} of {ASKED} requests"
         calls = await _warm(client, policy)
         quiet = await asyncio.to_thread(closed, one.address, cycle(calls), in_flight=IN_FLIGHT, seconds=QUIET_S)
         told, done = Changes(), threading.Event()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,12 +35,14 @@ class Remote:
 
     def names(self) -> list[str]:
         """Names of all sub-folders."""
-        self._files.invalidate_cache(self._root)
-        return [PurePosixPath(each["name"]).name for each in self._files.ls(self._root, detail=True)]
+        with _told():
+            self._files.invalidate_cache(self._root)
+            return [PurePosixPath(each["name"]).name for each in self._files.ls(self._root, detail=True)]
 
     def read(self, version: str, file: str) -> bytes:
         """One of its files."""
-        return bytes(self._files.cat_file(self._path(version, file)))
+        with _told():
+            return bytes(self._files.cat_file(self._path(version, file)))
 
     def folder(self, version: str) -> Path:
         """A sound copy of a version in the cache; the copy of an unsound one is not kept."""
@@ -49,14 +53,19 @@ class Remote:
                     (copy / file).write_bytes(self.read(version, file))
                 if not self._is_sound(copy, version):
                     raise OSError("its files are not those that its name stands for; add the policy again")
-                place(copy, at)
+                try:
+                    place(copy, at)
+                except OSError:
+                    if not self._is_sound(at, version):  # else another process was faster
+                        raise
         return at
 
     def add(self, version: str, folder: Path) -> None:
         """Takes in a folder; its manifest comes last, so that a version with one is whole."""
-        self._files.makedirs(str(PurePosixPath(self._root, version)), exist_ok=True)
-        for file in FILES:
-            self._files.pipe_file(self._path(version, file), (folder / file).read_bytes())
+        with _told():
+            self._files.makedirs(str(PurePosixPath(self._root, version)), exist_ok=True)
+            for file in FILES:
+                self._files.pipe_file(self._path(version, file), (folder / file).read_bytes())
 
     def _path(self, version: str, file: str) -> str:
         return str(PurePosixPath(self._root, version, file))
@@ -67,3 +76,14 @@ class Remote:
             return version_of((folder / MANIFEST).read_bytes(), (folder / WEIGHTS).read_bytes()) == version
         except OSError:
             return False
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Makes an OSError of whatever a file system raises: each has errors of its own, for missing credentials say."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error

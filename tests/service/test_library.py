@@ -17,6 +17,7 @@ from service.errors import (
     UnusablePolicyError,
 )
 from service.policies.library import Fixed, Library, opened
+from service.policies.remote import Remote
 from tests.service.support import make_policy
 
 Damage = Callable[[Path], None]
@@ -123,6 +124,17 @@ def test_a_store_that_is_not_there_is_told(tmp_path: Path) -> None:
         library.load("0" * 16)
     with pytest.raises(StartupError, match=r"nosuch://x cannot be opened: .*quickstudy\[remote\]"):
         opened("nosuch://x", tmp_path)
+
+
+def test_errors_of_a_file_system_are_told(tmp_path: Path) -> None:
+    """Each has kinds of its own; all of them mean that the store of versions cannot be read."""
+
+    class Locked:
+        def invalidate_cache(self, path: str) -> None:
+            raise RuntimeError("no credentials")
+
+    with pytest.raises(LibraryUnavailableError, match="cannot be read: RuntimeError: no credentials"):
+        Library(Remote(Locked(), "bucket", tmp_path), "s3://bucket").versions()
 
 
 def test_a_fixed_folder_is_a_library_of_one(policy: Path) -> None:
