@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from redis import Redis
 
 from meta import q_network
 from meta.catalogue import Catalogue
-from meta.checkpoint import WEIGHTS, Manifest, save
+from meta.checkpoint import WEIGHTS, Manifest, load, save
 from meta.policy import Policy
 from meta.spec import Spec
 from meta.types import Context
@@ -33,6 +33,7 @@ from service.policies.lineup import in_canary
 from service.store import history
 from service.store.embedded import EmbeddedStore
 from tests.service.support import Server, start_server
+from tests.service.test_popularity import like, scores, time_policy
 
 ITEMS = 60
 OUTCOMES = ("activated", "rolled back", "refused")
@@ -382,6 +383,28 @@ async def test_items_that_changed_are_in_a_version_that_comes_later(start: Start
         assert shop.versions[1] == reply.adaptation.policy_version
         assert ["i3"] == list(reply.unknown_ids)
         assert {"new", "i4"} == set(reply.item_ids)
+
+
+async def test_a_version_that_comes_later_knows_what_is_popular(start: Start, connect: Any, tmp_path: Path) -> None:
+    """Likes that were counted while another version served move its first reply: versions share the counts."""
+    library = opened(str(tmp_path / "versions"), tmp_path)
+    folder = time_policy(tmp_path / "p")
+    first, checkpoint = library.add(folder), load(folder)
+    again = replace(checkpoint.manifest, git_revision="another training")
+    save(tmp_path / "q", again, checkpoint.params, checkpoint.catalogue)
+    second = library.add(tmp_path / "q")
+    server = start(POLICIES_STORE=str(tmp_path / "versions"), POLICIES_FIRST=first, POPULARITY_REFRESH_S="0.05")
+    async with Client(server.target, habits=PLAIN) as client:
+        await client.record([like("a", "i3")])
+
+        async def counted() -> bool:
+            return (await scores(client))["i3"] > 0
+
+        await until(counted, 10)
+        before = await scores(client)
+        await connect(server).ActivatePolicy(pb.ActivatePolicyRequest(version=second))
+        assert before == pytest.approx(await scores(client), rel=1e-4)
+        assert second == (await client.recommend("stranger", ["i3"])).adaptation.policy_version
 
 
 async def test_an_activation_may_ask_for_a_report(start: Start, shop: Shop, connect: Any) -> None:
