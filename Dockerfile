@@ -18,7 +18,7 @@ COPY --from=build /opt/quickstudy /opt/quickstudy
 ENV PATH=/opt/quickstudy/bin:$PATH PYTHONUNBUFFERED=1
 USER quickstudy
 WORKDIR /var/lib/quickstudy
-# 50051 gRPC, 9464 Prometheus. Mount a policy folder at /policy, and a volume at /var/lib/quickstudy where no --redis is given.
+# 50051 gRPC, 9464 Prometheus. Mount a policy folder at /policy (or run with `serve --policies`, a folder or URL of versions), and a volume at /var/lib/quickstudy where no --redis is given.
 EXPOSE 50051 9464
 VOLUME /var/lib/quickstudy
 STOPSIGNAL SIGTERM

@@ -72,4 +72,7 @@ class Serving:
             chosen = in_canary(job.request.user, now.lineup.salt, now.lineup.share)
             (theirs if chosen else others).append(job)
         parts = (now.canary, theirs), (now.active, others)
-        await asyncio.gather(*(ranker.run(part, behind) for ranker, part in parts if part))
+        runs = (ranker.run(part, behind) for ranker, part in parts if part)
+        for error in await asyncio.gather(*runs, return_exceptions=True):  # neither part ends the other
+            if error is not None:
+                raise error
