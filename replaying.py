@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meta.errors import InputError
 from terminal import Json, Seed, clear_errors, keep, show_table
 
 if TYPE_CHECKING:
-    from replay.decisions import Log
-    from replay.judging import Contender
+    from replay.question import Parts, Question, Tell
 
 
 def replay(
@@ -43,69 +42,51 @@ def replay(
 ) -> None:
     """Would this policy have done better than what the log shows? Exit code 0: yes, 1: no or not known, 2: bad."""
     with clear_errors():
-        import numpy as np
+        from replay import page
+        from replay.question import Question
 
-        from meta.policy import Policy
-        from replay import judging, page
-        from replay.estimators import DECISIONS, SLATES
-
-        if estimator not in DECISIONS | SLATES:
-            raise InputError(f"estimator must be one of {', '.join(DECISIONS | SLATES)}, got {estimator!r}")
-        contenders = [judging.Contender(str(folder), Policy.load(folder), temperature=temperature) for folder in policy]
-        if frozen:
-            first = contenders[0]
-            contenders.append(judging.Contender(f"{first.name}, nobody's history", first.policy, False, temperature))
-        parts = read(log, columns or [], reward_window, default_reward, contenders)
-        places, about = shown(parts, contenders, history)
-        if not places:
-            raise InputError(
-                f"{log} holds no decision that can be used; {about['bad_rows']} rows are bad: {about['bad']}"
-            )
-        told = judging.judge(places, contenders, estimator=estimator, rng=np.random.default_rng(seed))
-        verdict = told[0]["verdicts"]["the log"]
-        passed = verdict["outcome"] == "BETTER" or (not_worse and verdict["outcome"] != "WORSE")
-        result: dict[str, Any] = {
-            "log": about | {"path": str(log)}, "estimator": estimator, "seed": seed, "policies": told, "passed": passed,
-        }  # fmt: skip
+        question = Question(
+            {str(folder): str(folder) for folder in policy}, estimator, temperature,
+            None if reward_window is None else 3_600 * reward_window, default_reward, history, frozen, not_worse, seed,
+        )  # fmt: skip
+        contenders = question.contenders()
+        parts = read(log, columns or [], question, contenders[0].policy.catalogue.ids)
+        with progress() as told:
+            result = question.answer(contenders, str(log), parts, told)
         tell(result)
         if report is not None:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(page.page(result), encoding="utf-8")
         keep(json_file, result)
-        if not passed:
+        if not result["passed"]:
             raise typer.Exit(1)
 
 
-def read(
-    path: Path, columns: list[str], window_h: float | None, default: float | None, contenders: list[Contender]
-) -> tuple[int, Iterator[Log]]:
-    """How many decisions there are, about, and the parts of the log."""
-    from replay import foreign, log, reading
-    from replay.rewards import Rewards
+def read(path: Path, columns: list[str], question: Question, known: Sequence[str]) -> Parts:
+    """How many decisions there are, about, and the parts of the log; `known` are the items of the policy."""
+    from replay import foreign, reading
 
     if columns or path.is_file():
-        found = foreign.read(path, foreign.mapped(columns), known=contenders[0].policy.catalogue.ids)
+        found = foreign.read(path, foreign.mapped(columns), known=known)
     elif foreign.is_open_bandit(path):
         found = foreign.read_open_bandit(path)
     else:
-        of, rule = reading.parts(path), Rewards.of(path)
-        window_ms = round(1_000 * (rule.window_s if window_h is None else 3_600 * window_h))
-        default = rule.default if default is None else default
-        each = (reading.read(path, part, of, window_ms=window_ms, default=default) for part in range(of))
-        return log.rows(path, "decisions"), each
+        return reading.in_parts(path, question.reward_window_s, question.default_reward)
     return len(found.decisions), iter([found])
 
 
-def shown(parts: tuple[int, Iterator[Log]], contenders: list[Contender], cap: int) -> tuple[list[Any], dict[str, Any]]:
-    """Replays under a progress bar."""
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """A progress bar for what hears of phases."""
     from rich.progress import Progress
 
-    from replay import judging
-
-    total, logs = parts
     with Progress() as bar:
-        task = bar.add_task("replaying", total=total * len(contenders))
-        return judging.replayed(logs, contenders, cap=cap, tell=lambda n: bar.advance(task, n))
+        task = bar.add_task("")
+
+        def told(phase: str, done: int, total: int) -> None:
+            bar.update(task, description=phase, completed=done, total=total or None)
+
+        yield told
 
 
 def tell(result: dict[str, Any]) -> None:

@@ -28,8 +28,9 @@ from benchmarks.report import RESULTS, write
 from meta.adapters import ADAPTERS, named
 from meta.catalogue import Catalogue
 from meta.checkpoint import git_revision
-from meta.coldstart import KS, Curve, by_policy, by_scores, curve, exposure, queries
+from meta.coldstart import KS, Curve, by_policy, by_scores, curve, queries
 from meta.dataset import DataError, Interactions, read, read_movielens
+from meta.exposure import exposure
 from meta.policy import Policy
 from meta.tasks import sequences, split_users
 from meta.types import IntArray

@@ -19,7 +19,7 @@ CONTROLS = ("random", TIMELESS)
 SECONDS, MEGABYTES = 180.0, 2048.0
 """What training the default may cost on one core."""
 Exposures = Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]
-"""By ranker and split: by k, `meta.coldstart.exposure`."""
+"""By ranker and split: by k, `meta.exposure.exposure`."""
 
 
 def tables(own: Sequence[str], users: IntArray, curves: Mapping[str, Curve], shown: Exposures) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 FOLDER = Path("quickstudy/v1")
-MESSAGES = [str(FOLDER / name) for name in ("recommender.proto", "decision.proto", "policies.proto")]
-SERVICES = [str(FOLDER / name) for name in ("recommender.proto", "policies.proto")]
+SERVICES = [str(FOLDER / name) for name in ("recommender.proto", "policies.proto", "evaluation.proto")]
+MESSAGES = [*SERVICES, str(FOLDER / "decision.proto")]
 
 
 def generate(out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from meta.coldstart import exposed
+from meta.exposure import exposed
 from meta.policy import Policy
 from meta.types import FloatArray, IntArray
 from replay import adaptive

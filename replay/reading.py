@@ -49,6 +49,13 @@ def parts(folder: Path) -> int:
     return max(1, -(-log.rows(folder, "decisions") // PART))
 
 
+def in_parts(folder: Path, window_s: float | None, default: float | None) -> tuple[int, Iterator[Log]]:
+    """How many decisions a log has, about, and its parts, one after the other; arguments as in `read`."""
+    of, window_ms = parts(folder), None if window_s is None else round(1_000 * window_s)
+    each = (read(folder, part, of, window_ms=window_ms, default=default) for part in range(of))
+    return log.rows(folder, "decisions"), each
+
+
 def read(
     folder: Path, part: int = 0, of: int = 1, *, window_ms: int | None = None, default: float | None = None
 ) -> Log:

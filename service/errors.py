@@ -139,5 +139,17 @@ class LibraryUnavailableError(ServiceError):
     retry_s = RETRY_S
 
 
+class UnknownLogError(ServiceError):
+    """There is no log of this name."""
+
+
+class UnanswerableError(ServiceError):
+    """The log, or this installation, cannot answer what a replay asks."""
+
+
+class BrokenOffError(ServiceError):
+    """A replay's process ended before it had an answer."""
+
+
 class StartupError(InputError):
     """The server cannot start; the text is one line that says why and what to do."""

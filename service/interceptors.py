@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from time import perf_counter
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from google.rpc import (  # type: ignore[import-untyped] # googleapis-common-pro
 from service.access.gate import Context, Gate
 from service.access.tenants import NOBODY
 from service.errors import (
+    BrokenOffError,
     ChangedMeanwhileError,
     DrainingError,
     ExpiredError,
@@ -37,7 +39,9 @@ from service.errors import (
     ServiceError,
     StoreRefusedError,
     StoreUnavailableError,
+    UnanswerableError,
     UnauthenticatedError,
+    UnknownLogError,
     UnknownVersionError,
     UnprovenPolicyError,
     UnusablePolicyError,
@@ -47,6 +51,8 @@ from service.metrics import Metrics
 DOMAIN = "quickstudy"
 Handler = Callable[[Any, Context, str], Awaitable[bytes]]
 """Takes the parsed request, the call's context and the caller's tenant."""
+NewsHandler = Callable[[Any, Context, str], AsyncGenerator[bytes, None]]
+"""As `Handler`, of a call that is answered by many messages."""
 Call = Callable[[bytes, Context], Awaitable[bytes]]
 """Takes the bytes of a request, as gRPC hands it over."""
 
@@ -68,6 +74,9 @@ _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     NothingBeforeError: (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION, "NOTHING_BEFORE"),
     ChangedMeanwhileError: (grpc.StatusCode.ABORTED, code_pb2.ABORTED, "CHANGED_MEANWHILE"),
     LibraryUnavailableError: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE, "LIBRARY_UNAVAILABLE"),
+    UnknownLogError: (grpc.StatusCode.NOT_FOUND, code_pb2.NOT_FOUND, "UNKNOWN_LOG"),
+    UnanswerableError: (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION, "UNANSWERABLE"),
+    BrokenOffError: (grpc.StatusCode.ABORTED, code_pb2.ABORTED, "BROKEN_OFF"),
     ExpiredError: (grpc.StatusCode.DEADLINE_EXCEEDED, code_pb2.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
 }
 
@@ -91,20 +100,49 @@ def method_handler(
         try:
             tenant = NOBODY if gate is None else gate.admit(name, context)
             return await handler(parsed(raw, parse, name), context, tenant)
-        except ServiceError as error:
-            metrics.errors.labels(name, _CODES[type(error)][0].name).inc()
-            if error.shed:
-                metrics.shed.labels(name, error.shed).inc()
-            await refuse(context, error)
-        except Exception:
-            logging.getLogger("quickstudy").exception("%s failed", name)
-            metrics.errors.labels(name, "INTERNAL").inc()
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
+        except Exception as error:
+            await failed(name, context, error, metrics)
         finally:
             seconds.observe(perf_counter() - started)
 
     traced = call if around is None else around(name, call)
     return grpc.unary_unary_rpc_method_handler(traced, request_deserializer=None, response_serializer=None)
+
+
+def news_handler(
+    name: str, handler: NewsHandler, parse: Callable[[bytes], Any], metrics: Metrics, gate: Gate | None
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """The handler of method `name`, which answers one request by many messages; all else as in `method_handler`.
+
+    Where the call ends early, the handler is closed before that is told.
+    """
+    seconds = metrics.request_seconds.labels(name)
+
+    async def call(raw: bytes, context: Context) -> None:
+        started = perf_counter()
+        try:
+            tenant = NOBODY if gate is None else gate.admit(name, context)
+            async with aclosing(handler(parsed(raw, parse, name), context, tenant)) as news:
+                async for message in news:
+                    await context.write(message)
+        except Exception as error:
+            await failed(name, context, error, metrics)
+        finally:
+            seconds.observe(perf_counter() - started)
+
+    return grpc.unary_stream_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
+
+
+async def failed(name: str, context: Context, error: Exception, metrics: Metrics) -> NoReturn:
+    """Counts a call of method `name` that raised, and ends it with the status of the error, which is being handled."""
+    if isinstance(error, ServiceError):
+        metrics.errors.labels(name, _CODES[type(error)][0].name).inc()
+        if error.shed:
+            metrics.shed.labels(name, error.shed).inc()
+        await refuse(context, error)
+    logging.getLogger("quickstudy").exception("%s failed", name)
+    metrics.errors.labels(name, "INTERNAL").inc()
+    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
 
 
 async def refuse(context: Context, error: ServiceError) -> NoReturn:
@@ -139,12 +177,6 @@ def to_status(error: ServiceError) -> tuple[status_pb2.Status, grpc.StatusCode]:
         packed.Pack(detail)
         status.details.append(packed)
     return status, code
-
-
-def code_name(error: ServiceError) -> str:
-    """The name of the status code of a domain error."""
-    name: str = _CODES[type(error)][0].name
-    return name
 
 
 def deadline(context: Context, now: float) -> float:

@@ -16,6 +16,7 @@ SECONDS = (
     *(0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.007_5),
     *(0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
+LONG = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1_800.0)
 AGES = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0)
 DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0)
 USERS = (1, 2, 4, 8, 16, 32, 64)
@@ -99,6 +100,9 @@ class Metrics:
         self.shadow = counter("shadow_total", "Requests for the shadow, by what became of them.", "result")
         self.shadow_lag = gauge("shadow_lag_seconds", "Age of the oldest request that waits for the shadow.", "livemax")
         self._lineup: Mapping[str, tuple[str, str]] = {}
+        self.replays = counter("replays_total", "Replays that callers asked for, by how they ended.", "outcome")
+        self.replay_seconds = histogram("replay_seconds", "Time of a replay that had an answer.", LONG)
+        self.replays_running = gauge("replays_running", "Replays under way.", "livesum")
 
     def follow(self, gauge: Gauge, read: Callable[[], float]) -> None:
         """Lets a gauge tell what `read` returns: when it is asked, or in a worker as of the last `refresh`."""

@@ -25,6 +25,9 @@ from service.access.tokens import Keyring
 from service.access_log import AccessLog
 from service.batching import Batcher
 from service.errors import StartupError, StoreUnavailableError
+from service.evaluation.job import Source
+from service.evaluation.servicer import SERVICE as EVALUATION
+from service.evaluation.servicer import Evaluation
 from service.metrics import Metrics
 from service.policies.library import Fixed, Library, opened
 from service.policies.lineup_store import LineupStore
@@ -111,7 +114,8 @@ async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterat
         certificates = credentials.load(tls.certificate, tls.key, tls.client_ca)
         gate = _gate(settings.access)
         library = _library(settings)
-        store = await _open_store(settings, metrics, stack)
+        url = _store_url(settings, stack)
+        store = await _open_store(url, settings, metrics, stack)
         decisions = settings.decisions
         writer = Writer(
             store,
@@ -180,16 +184,21 @@ async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterat
         access = AccessLog(settings.log.sample) if settings.log.sample else None
         shards = decisions.shards, decisions.cap
         streams = Streams()
+        source = Source(
+            url, settings.store.prefix, NOBODY, decisions.shards, decisions.reward_window_s, decisions.default_reward
+        )
+        evaluation = Evaluation(serving, library, store, source, settings.evaluation, metrics, gate)
         servicer = Servicer(
             serving, store, batcher, popularity, metrics, gate, writer, stock, streams, shards, access, traces
         )
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         server = grpc.aio.server(options=_options(settings, worker))
         policies = PoliciesServicer(serving, library, succession, settings.policies.require, metrics, gate)
-        server.add_generic_rpc_handlers((servicer.handlers(), policies.handlers()))
+        server.add_generic_rpc_handlers((servicer.handlers(), policies.handlers(), evaluation.handlers()))
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        services = (SERVICE, POLICIES, EVALUATION)
         if (told := settings.access.reflection) != "off":
-            reflection.add((SERVICE, POLICIES, health.SERVICE_NAME), gate if told == "token" else None, server)
+            reflection.add((*services, health.SERVICE_NAME), gate if told == "token" else None, server)
         port = _bind(server, settings.host, settings.port, certificates)
 
         if worker:
@@ -199,7 +208,7 @@ async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterat
             page = stack.enter_context(ExitStack())
             expose(settings.metrics_host or settings.host, settings.metrics_port, metrics.registry, page)
         await server.start()
-        for service in ("", SERVICE, POLICIES):
+        for service in ("", *services):
             await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
             yield port
@@ -207,6 +216,7 @@ async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterat
             await healthy.enter_graceful_shutdown()
             await asyncio.sleep(settings.lame_duck_s)
             streams.drain()
+            evaluation.drain()
             await server.stop(settings.drain_s)
 
 
@@ -252,18 +262,21 @@ def _gate(access: AccessSettings) -> Gate | None:
     return Gate(keyring, frozenset(filter(None, map(str.strip, access.tenants.split(",")))), limits)
 
 
-async def _open_store(settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> Store:
+def _store_url(settings: ServerSettings, stack: AsyncExitStack) -> str:
+    """Where the store is; where nobody says, it is one of our own, which is started."""
+    if settings.redis is not None:
+        return settings.redis
+    embedded = EmbeddedStore(settings.data_dir, settings.store.fsync, settings.store.binary)
+    embedded.start()
+    stack.callback(embedded.stop)
+    keeper = Keeper(embedded)
+    keeper.start()
+    stack.push_async_callback(keeper.close)
+    return embedded.url
+
+
+async def _open_store(url: str, settings: ServerSettings, metrics: Metrics, stack: AsyncExitStack) -> Store:
     kept = settings.store
-    if settings.redis is None:
-        embedded = EmbeddedStore(settings.data_dir, kept.fsync, kept.binary)
-        embedded.start()
-        stack.callback(embedded.stop)
-        keeper = Keeper(embedded)
-        keeper.start()
-        stack.push_async_callback(keeper.close)
-        url = embedded.url
-    else:
-        url = settings.redis
     try:
         redis = connect(url)
     except ValueError as error:

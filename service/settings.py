@@ -192,6 +192,25 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """Replays that callers ask for. Environment: QUICKSTUDY_EVALUATION_*."""
+
+    processes: int = 1
+    """Replays under way at once, for each worker; one more is refused with RESOURCE_EXHAUSTED. Each takes up to a core
+    and 2 GB. 0: none, whoever asks."""
+    nice: int = 10
+    """How much lower than that of the service their priority is: where cores are busy, calls come first."""
+    logs: Path | None = None
+    """Folder of exported logs that may be asked about; where tokens are asked for, each tenant's are in a folder of the
+    tenant's name. None: only the log that the service keeps."""
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that mean nothing."""
+        _check(0 <= self.processes <= 64, "evaluation.processes", "0..64", self)
+        _check(0 <= self.nice <= 19, "evaluation.nice", "0..19", self)
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """One server process. Environment: QUICKSTUDY_*."""
 
@@ -232,6 +251,7 @@ class ServerSettings:
     batch: BatchSettings = field(default_factory=BatchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     decisions: DecisionSettings = field(default_factory=DecisionSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     traces: bool = False

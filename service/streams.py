@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -22,7 +21,7 @@ from service.errors import (
     OverloadedError,
     ServiceError,
 )
-from service.interceptors import Handler, code_name, parsed, refuse
+from service.interceptors import Handler, failed, parsed
 from service.metrics import Metrics
 
 IN_FLIGHT = 32
@@ -73,13 +72,8 @@ def stream_handler(
         try:
             tenant = NOBODY if gate is None else gate.admit(name, context)
             await _Stream(handler, parse, context, tenant, gate, name).run(streams)
-        except ServiceError as error:
-            metrics.errors.labels(name, code_name(error)).inc()
-            await refuse(context, error)
-        except Exception:
-            logging.getLogger("quickstudy").exception("%s failed", name)
-            metrics.errors.labels(name, "INTERNAL").inc()
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
+        except Exception as error:
+            await failed(name, context, error, metrics)
         finally:
             seconds.observe(perf_counter() - started)
 

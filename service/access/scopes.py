@@ -14,7 +14,7 @@ class Scope(StrEnum):
     WRITE = "write"
     """Tell: events, attributes, erasures of the tenant's own users."""
     ADMIN = "admin"
-    """Change what all tenants share."""
+    """Change what all tenants share, or keep a core of the machine busy."""
 
 
 SCOPES: Mapping[str, Scope] = {
@@ -31,5 +31,6 @@ SCOPES: Mapping[str, Scope] = {
     "GetPolicy": Scope.READ,
     "ActivatePolicy": Scope.ADMIN,
     "RollBackPolicy": Scope.ADMIN,
+    "Replay": Scope.ADMIN,
 }
 """By name of the method. One that is missing here is refused to everybody as soon as tokens are asked for."""

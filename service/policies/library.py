@@ -111,6 +111,14 @@ class Library:
         except (OSError, PolicyError, KeyError, TypeError) as error:
             raise UnusablePolicyError(f"version {version} cannot be used: {error}") from error
 
+    def folder(self, version: str) -> Path:
+        """A folder on this machine that holds a version, sound or not. Raises UnknownVersionError."""
+        self._find(version)
+        try:
+            return self._shelf.folder(version)
+        except OSError as error:
+            raise LibraryUnavailableError(f"version {version} cannot be read from {self.where}: {error}") from error
+
     def load(self, version: str) -> Policy:
         """A version, checked against its name.
 
@@ -175,15 +183,23 @@ class Fixed:
 
     def manifest(self, version: str) -> tuple[Manifest, list[str]]:
         """What it says of itself. Raises UnknownVersionError."""
-        if version != self.policy.version:
-            raise UnknownVersionError(f"this service serves {self.policy.version} alone, not {version}")
+        self._find(version)
         return self.policy.manifest, [column.name for column in self.policy.catalogue.columns]
+
+    def folder(self, version: str) -> Path:
+        """Where it lies. Raises UnknownVersionError."""
+        self._find(version)
+        return Path(self.where)
 
     def load(self, version: str) -> Policy:
         """Raises FixedPolicyError: nothing else is to serve."""
         raise FixedPolicyError(
             "this service serves one fixed folder; start it with --policies instead of --policy to change versions"
         )
+
+    def _find(self, version: str) -> None:
+        if version != self.policy.version:
+            raise UnknownVersionError(f"this service serves {self.policy.version} alone, not {version}")
 
 
 def opened(where: str, cache: Path) -> Library:

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meta.coldstart import by_scores, curve, exposure, head, hits, interval, mrr, ndcg, queries
+from meta.coldstart import by_scores, curve, head, hits, interval, mrr, ndcg, queries
+from meta.exposure import exposure
 from meta.tasks import Sequences
 from meta.types import Context, Events, FloatArray, IntArray
 

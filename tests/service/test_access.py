@@ -59,9 +59,8 @@ def guarded(keys: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -
     """A server that asks for tokens and serves two tenants."""
     folder = tmp_path_factory.mktemp("guarded")
     policy = time_policy(folder / "p")
-    server = start_server(
-        policy, folder / "data", ACCESS_TOKENS=keys["file"], ACCESS_TENANTS=SERVED, POPULARITY_REFRESH_S="0.05"
-    )
+    settings = {"ACCESS_TOKENS": keys["file"], "ACCESS_TENANTS": SERVED, "EVALUATION_PROCESSES": "0"}
+    server = start_server(policy, folder / "data", POPULARITY_REFRESH_S="0.05", **settings)
     yield server
     assert server.stop() == 0
 
