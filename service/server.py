@@ -24,7 +24,7 @@ from service.access.tenants import NOBODY
 from service.access.tokens import Keyring
 from service.access_log import AccessLog
 from service.batching import Batcher
-from service.errors import StartupError, StoreUnavailableError
+from service.errors import ServiceError, StartupError, StoreUnavailableError
 from service.evaluation.job import Source
 from service.evaluation.servicer import SERVICE as EVALUATION
 from service.evaluation.servicer import Evaluation
@@ -159,8 +159,8 @@ async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterat
             succession = Succession(library, lineups, loader, metrics, first=rules.first, refresh_s=rules.refresh_s)
             try:
                 cast = await succession.begin()
-            except StoreUnavailableError as error:
-                raise StartupError(f"what serves could not be read: {error}") from error
+            except ServiceError as error:
+                raise StartupError(f"no version can serve: {error}") from error
             stack.push_async_callback(succession.close)
         shadow = Shadow(lambda: batcher.idle, writer, metrics)
         serving = Serving(cast, shadow)

@@ -81,7 +81,7 @@ class Succession:
 
         Raises:
             StartupError: none can be, or nobody has said which version serves.
-            StoreUnavailableError: the store is away.
+            ServiceError: a store is away, or the version that is to serve first cannot be loaded.
         """
         standing = await self._lineups.read() or await self._found()
         problems: list[str] = []
@@ -162,14 +162,14 @@ class Succession:
 
     async def _found(self) -> Standing:
         """Says which version serves where nobody has."""
-        first, versions = self._first, await asyncio.to_thread(self._library.versions)
-        if not first and len(versions) == 1:
-            (first,) = versions
-        if not first:
-            what = f"holds {len(versions)} versions" if versions else "is empty; `quickstudy policies add` one"
-            raise StartupError(f"{self._library.where} {what}: say by QUICKSTUDY_POLICIES_FIRST which serves first")
-        cast = await self._cast(Lineup(first))
-        made = await self._lineups.replace(0, [Lineup(cast.lineup.active, since_ms=time.time_ns() // 1_000_000)])
+        versions = [self._first] if self._first else await asyncio.to_thread(self._library.versions)
+        if not versions:
+            raise StartupError(f"{self._library.where} is empty: `quickstudy policies add` a version")
+        if len(versions) > 1:
+            held = f"{self._library.where} holds {len(versions)} versions"
+            raise StartupError(f"{held}: say by QUICKSTUDY_POLICIES_FIRST which serves first")
+        await self._cast(Lineup(versions[0]))
+        made = await self._lineups.replace(0, [Lineup(versions[0], since_ms=time.time_ns() // 1_000_000)])
         found = made or await self._lineups.read()
         assert found is not None  # noqa: S101 # the store refuses only because somebody else was faster
         return found

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +14,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from quickstudy import app
-from tests.service.support import Server, make_policy, start_server
+from service.store.embedded import EmbeddedStore
+from tests.service.support import ROOT, Server, make_policy, start_server
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +45,15 @@ def server(versions: list[str], store: Path, tmp_path_factory: pytest.TempPathFa
     running = start_server(None, tmp_path_factory.mktemp("data"), **given)
     yield running
     assert running.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+    """A store that outlives the services that fail to start."""
+    running = EmbeddedStore(tmp_path_factory.mktemp("redis"))
+    running.start()
+    yield running
+    running.stop()
 
 
 def run(*arguments: str | Path) -> Result:
@@ -82,6 +96,21 @@ def test_what_cannot_be_done_is_one_line(server: Server, arguments: tuple[str, .
     target = () if arguments[0] == "add" or "--target" in arguments else ("--target", server.target)
     done = run(*arguments, *target)
     assert (2, True) == (done.exit_code, words in done.output), done.output
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [("", "no version can serve: the store of versions .* cannot be read"), ("0" * 16, "there is no version 0{16} in")],
+)
+def test_a_store_that_cannot_serve_ends_the_start_in_one_line(
+    tmp_path: Path, first: str, words: str, redis: EmbeddedStore
+) -> None:
+    """With exit code 2."""
+    given = {"QUICKSTUDY_POLICIES_FIRST": first, "QUICKSTUDY_REDIS": redis.url, "QUICKSTUDY_PORT": "0"}
+    command = [sys.executable, "-m", "quickstudy", "serve", "--policies", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, env=os.environ | given, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (2, True) == (done.returncode, re.search(words, done.stderr) is not None), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_service_without_a_store_says_so(folders: list[Path], tmp_path: Path) -> None:
