@@ -32,6 +32,10 @@ class Lineup:
     shadow: str = ""
     since_ms: int = 0
 
+    def __str__(self) -> str:
+        canary = f", canary {self.canary} for {self.share:.2%} of users" if self.canary else ""
+        return self.active + canary + (f", shadow {self.shadow}" if self.shadow else "")
+
     @property
     def versions(self) -> tuple[str, ...]:
         """All that have a part in it."""

@@ -41,6 +41,7 @@ def test_a_canary_grows_becomes_active_and_ends() -> None:
     assert other == Lineup(A, canary=C, share=0.2, salt=3, since_ms=30)
     shadowed = other.activated(B, 0.0, True, salt=4, now_ms=40)
     assert shadowed == Lineup(A, canary=C, share=0.2, salt=3, shadow=B, since_ms=40)
+    assert str(shadowed) == f"{A}, canary {C} for 20.00% of users, shadow {B}"
     assert shadowed.activated(B, 0.5, False, salt=5, now_ms=50) == Lineup(A, canary=B, share=0.5, salt=5, since_ms=50)
     assert shadowed.activated(A, 0.0, False, salt=6, now_ms=60) == Lineup(A, since_ms=60)
 
