@@ -111,8 +111,8 @@ QUESTIONS = (
         "interest_exploration",
         1_000,
         (
-            Recipe(DEFAULT, DEFAULT, 3.0, SEEDS, settings={"iterations": 110}),
-            Recipe("session", "session", 3.0, settings={"iterations": 110}),
+            Recipe(DEFAULT, DEFAULT, 3.0, SEEDS),
+            Recipe("session", "session", 3.0),
             *LAST,
         ),
         served=200,
