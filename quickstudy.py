@@ -94,6 +94,17 @@ def train(
     movielens: MovieLens = None,
     env: Env = None,
     arguments: Arguments = None,
+    decisions: Annotated[Path | None, typer.Option(help="Folder of a service's own log (`quickstudy export`).")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="With --decisions: policy that goes on learning, not a new one.")
+    ] = None,
+    hold_out: Annotated[
+        float, typer.Option(help="With --decisions: share of users left for `replay --held-out`.", min=0, max=0.9)
+    ] = 0.0,
+    exploration: Annotated[
+        float | None,
+        typer.Option(help="Of slates served (--env, --decisions): temperature in deviations of a score.", min=0),
+    ] = None,
     adapter: Adapter = None,
     seed: Seed = 0,
     settings: Annotated[
@@ -103,7 +114,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from a killed training of the same --out.")] = False,
     logs: Annotated[Path | None, typer.Option(help="Folder for TensorBoard files (extra `tensorboard`).")] = None,
 ) -> None:
-    """Meta-train a policy from a log, on simulated users or on control tasks."""
+    """Meta-train a policy from a log of ratings or of a service's decisions, on simulated users or on control tasks."""
     with clear_errors():
         from meta.trainer.budget import Budget
 
@@ -112,12 +123,24 @@ def train(
         from meta.trainer import settings as files
 
         given = {} if settings is None else files.read(settings)
-        adapter = adapter or given.pop(files.ADAPTER, DEFAULT_ADAPTER)
+        adapter = adapter or given.pop(files.ADAPTER, None)
+        check_sources(decisions, start, hold_out, (interactions, users, movielens, env))
+        if start is not None and adapter is not None:
+            raise InputError("--from brings its adapter along: leave out --adapter")
+        adapter = adapter or DEFAULT_ADAPTER
+        if exploration is not None:
+            if decisions is None and (env is None or env in task_families()):
+                raise InputError("--exploration goes with --decisions, or with an --env of simulated users")
+            given["exploration"] = exploration
         common: dict[str, Any] = {
             "adapter": adapter, "seed": seed, "git_revision": git_revision(), "resume": resume, "budget": budget,
         }  # fmt: skip
         progress: Iterator[Any]
-        if env is not None and env in task_families():
+        if decisions is not None:
+            import retraining
+
+            progress = retraining.training(decisions, out, start, items, hold_out, given, common)
+        elif env is not None and env in task_families():
             from meta.trainer import tasks
             from simulators.arguments import made
 
@@ -409,6 +432,16 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     typer.echo(installed("quickstudy"))
+
+
+def check_sources(decisions: Path | None, start: Path | None, hold_out: float, others: tuple[Any, ...]) -> None:
+    """Refuses a training from two sources, and options of a log of decisions without one."""
+    if decisions is None and (start is not None or hold_out):
+        raise InputError("--from and --hold-out go with --decisions, the folder of a service's log")
+    if decisions is not None and any(others):
+        raise InputError(
+            "--decisions is all that is learnt from: leave out --interactions, --users, --movielens, --env"
+        )
 
 
 def world(

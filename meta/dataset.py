@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from meta.catalogue import Catalogue, CatalogueError, encode_items
 from meta.columns import ColumnError, Encoded
 from meta.tables import DataError
 
-__all__ = ["DataError", "Interactions", "read", "read_movielens"]
+__all__ = ["DataError", "Interactions", "read", "read_items", "read_movielens"]
 
 LIKED = 4.0
 """A MovieLens rating from here on is reward 1, below it reward 0."""
@@ -80,6 +81,22 @@ def read(interactions: Path, items: Path, users: Path | None = None) -> tuple[In
     if users is not None:
         read_log = replace(read_log, attributes=_attributes(tables.table(users), read_log.users, users))
     return read_log, catalogue
+
+
+def read_items(path: Path, like: Catalogue | None = None) -> Catalogue:
+    """Read an item table, with `item_id` and any columns, encoded as another catalogue's if one is given.
+
+    Raises:
+        DataError: as `read` does.
+    """
+    table = tables.table(path)
+    if like is None:
+        return _catalogue(table, path)
+    ids, columns = _items(table, path)
+    try:
+        return Catalogue(tuple(ids), like.encode(columns, len(ids)), like.columns)
+    except (CatalogueError, ColumnError) as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def read_movielens(folder: Path) -> tuple[Interactions, Catalogue]:
@@ -173,11 +190,17 @@ def _encoded(frame: pd.DataFrame, names: list[str] | None, path: Path) -> Encode
         raise DataError(f"{path}: {error}") from error
 
 
-def _catalogue(table: pd.DataFrame, path: Path) -> Catalogue:
+def _items(table: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, list[Any]]]:
+    """Ids and other columns of an item table."""
     tables.need(table, ("item_id",), path)
     tables.refuse(table, table["item_id"].isna(), "item_id", "must not be empty", path)
     columns = tables.columns(table, [str(name) for name in table.columns if name != "item_id"], path)
+    return table["item_id"].astype(str).tolist(), columns
+
+
+def _catalogue(table: pd.DataFrame, path: Path) -> Catalogue:
+    ids, columns = _items(table, path)
     try:
-        return encode_items(table["item_id"].astype(str).tolist(), columns)
+        return encode_items(ids, columns)
     except (CatalogueError, ColumnError) as error:
         raise DataError(f"{path}: {error}") from error

@@ -152,14 +152,14 @@ def n_step_returns(r_t: Array, discount_t: Array, v_t: Array, truncated_t: Array
     return stop_gradient(returns)
 
 
-def lambda_returns(r_t: Array, discount_t: Array, v_t: Array, mix: float) -> Array:
+def lambda_returns(r_t: Array, discount_t: Array, v_t: Array, mix: float | Array) -> Array:
     """G_t = r_t + gamma_t ((1 - mix) v_t + mix G_t+1), bootstrapped by the last value (Sutton & Barto 2018, eq. 12.18).
 
     Args:
         r_t: float [B, T], rewards of one episode.
         discount_t: float [B, T], gamma, 0 where the episode terminated.
         v_t: float [B, T], value of the state after each step.
-        mix: lambda, 0 (one step) to 1 (Monte Carlo).
+        mix: lambda, 0 (one step) to 1 (Monte Carlo); or one for each step, float [B, T].
 
     Returns:
         float [B, T], detached.
@@ -168,13 +168,15 @@ def lambda_returns(r_t: Array, discount_t: Array, v_t: Array, mix: float) -> Arr
         ValueError: the shapes do not agree, or lambda is not in 0..1.
     """
     _sequences(r_t=r_t, discount_t=discount_t, v_t=v_t)
-    if not 0.0 <= mix <= 1.0:
-        raise ValueError(f"mix must be in 0..1, got {mix}")
+    if isinstance(mix, float | int):
+        if not 0.0 <= mix <= 1.0:
+            raise ValueError(f"mix must be in 0..1, got {mix}")
+        mix = mix + 0.0 * r_t
     xp = namespace(r_t)
     later = v_t[:, -1]
     returns = []
     for t in range(r_t.shape[1] - 1, -1, -1):
-        later = r_t[:, t] + discount_t[:, t] * ((1.0 - mix) * v_t[:, t] + mix * later)
+        later = r_t[:, t] + discount_t[:, t] * ((1.0 - mix[:, t]) * v_t[:, t] + mix[:, t] * later)
         returns.append(later)
     return stop_gradient(xp.stack(returns[::-1], axis=1))
 

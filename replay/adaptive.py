@@ -12,7 +12,6 @@ A streaming adapter (`lstm_memory`) is read anew from the kept events, which is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from meta import histories
-from meta.columns import encode
 from meta.policy import Policy
 from meta.ranking import drop_repeats, log_propensities
 from meta.types import BoolArray, Context, Events, FloatArray, IntArray
+from replay import contexts
 from replay.decisions import Log, watermarks
 
 CELLS = 1 << 15
@@ -220,15 +219,7 @@ class _Seat:
         request = np.zeros((len(some), spec.context), np.float32)
         if columns:
             told = [""] * len(some) if decisions.context is None else decisions.context[some].tolist()
-            parsed = [json.loads(text) if text else {} for text in told]
-            table = {
-                column.name: [
-                    each.get("numbers" if column.kind == "number" else "categories", {}).get(column.name)
-                    for each in parsed
-                ]
-                for column in columns
-            }
-            request = encode(columns, table, len(some))
+            request = contexts.encoded(columns, told)
         return Context(
             np.zeros((len(some), spec.attributes), np.float32), request[:, None], decisions.time_ms[some][:, None]
         )

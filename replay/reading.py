@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,13 @@ def in_parts(folder: Path, window_s: float | None, default: float | None) -> tup
 
 
 def read(
-    folder: Path, part: int = 0, of: int = 1, *, window_ms: int | None = None, default: float | None = None
+    folder: Path,
+    part: int = 0,
+    of: int = 1,
+    *,
+    window_ms: int | None = None,
+    default: float | None = None,
+    among: Callable[[str], bool] | None = None,
 ) -> Log:
     """Read the decisions and events of a part of the users, each once, with rewards joined.
 
@@ -66,6 +72,7 @@ def read(
         part: which of the parts, 0..of-1.
         of: number of parts.
         window_ms, default: as in `joined`; None: as the folder's `Rewards` say.
+        among: whether a user is read; None: all are.
 
     Raises:
         LogError: a file does not fit the schema.
@@ -73,7 +80,7 @@ def read(
     kept = Rewards.of(folder)
     window_ms = round(1_000 * kept.window_s) if window_ms is None else window_ms
     default = kept.default if default is None else default
-    reader = _Reader(part, of)
+    reader = _Reader(part, of, among)
     decided = list(reader.decided(log.batches(folder, "decisions", _COLUMNS)))
     happened = list(reader.happened(log.batches(folder, "events")))
     if reader.deferred:
@@ -95,6 +102,7 @@ class _Reader:
 
     part: int
     of: int
+    among: Callable[[str], bool] | None = None
     users: dict[str, int] = field(default_factory=dict)
     items: dict[str, int] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
@@ -161,9 +169,11 @@ class _Reader:
 
     def _mine(self, users: list[str]) -> BoolArray:
         """Which rows belong to the users of this part."""
-        if self.of == 1:
-            return np.ones(len(users), bool)
-        mine: BoolArray = np.fromiter(map(hash, users), np.int64, len(users)) % self.of == self.part
+        mine: BoolArray = np.ones(len(users), bool)
+        if self.of > 1:
+            mine = np.fromiter(map(hash, users), np.int64, len(users)) % self.of == self.part
+        if self.among is not None:
+            mine &= np.fromiter(map(self.among, users), bool, len(users))
         return mine
 
     def _columns(self, batch: pa.RecordBatch, users: list[str]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "explore": (0, 1), "first_order": (0, 1), "multi_step": (0, 1), "inner_rate": (1e-3, 1e3),
     "episodes": (1, 1e4), "window": (1, 1e4), "likelihood": (0, 1e3),
     "sampled": (1, 1e6), "prices": (0, 1e5), "remember": (0.01, 0.999), "alert": (0, 10),
+    "exploration": (0, 100), "largest": (1e-3, 1e6), "step_s": (0, 1e9), "gone_s": (0, 1e9),
     "priority": (0, 1), "correction": (0, 1), "n_steps": (0, 1e4), "time_scale": (1e-9, 1e12),
 }  # fmt: skip
 """Lowest and highest value by name; numbers of other names must be finite and at least 0."""

@@ -35,7 +35,7 @@ from meta.trainer.rollout import meet
 from meta.trainer.settings import from_json
 from meta.trainer.snapshots import Snapshot, Snapshots
 from meta.trainer.world_learner import Learner, Settings
-from meta.trainer.world_losses import Block, Targets, losses
+from meta.trainer.world_losses import Block, Targets, losses, spread
 from meta.types import FloatArray
 
 __all__ = ["Metrics", "Settings", "train"]
@@ -136,10 +136,13 @@ def train(
     if how.discount:
         learnt = priced(world, catalogue.features, learnt, spec, rng, how.prices)
     final = meet(world, catalogue.features, learnt, spec, rng, epsilon=0.0, temperatures=(0.0,))
+    tensors = {name: torch.from_numpy(value) for name, value in learnt.items()}
+    scale = spread(tensors, spec, learner.features, Block.of(final, 0, world.steps)) if how.exploration else 0.0
     trained_on = {"kind": "world", "name": world.name, "users": how.iterations * world.num_envs, "seed": seed}
     metrics = {"reward_per_step": float(final.reward.mean()), "choice_loss": choice, "td_loss": td}
     manifest = Manifest(
         replace(spec, history=how.history),
+        temperature=how.exploration * scale,
         trained_on=trained_on | {"settings": asdict(how)},
         metrics=metrics,
         git_revision=git_revision,

@@ -11,7 +11,8 @@ from meta.adapters.port import alert
 from meta.experience import Episodes
 from meta.spec import Spec
 from meta.trainer.descent import descend
-from meta.trainer.world_learner import Learner, Settings, fading
+from meta.trainer.slate_learner import fading
+from meta.trainer.world_learner import Learner, Settings
 from meta.trainer.world_losses import Block, Losses, Targets, Tensors, losses
 from tests.meta import worlds_of_numbers
 
