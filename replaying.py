@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meta.errors import InputError
 from terminal import Json, Seed, clear_errors, keep, show_table
 
 if TYPE_CHECKING:
+    from replay.judging import Contender
     from replay.question import Parts, Question, Tell
 
 
@@ -35,6 +37,9 @@ def replay(
     ] = None,
     history: Annotated[int, typer.Option(help="Newest events of a user that the service keeps.", min=1, max=128)] = 64,
     frozen: Annotated[bool, typer.Option(help="Also the first policy without anybody's history.")] = True,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Only users whom the first policy's `train --hold-out` left out.")
+    ] = False,
     not_worse: Annotated[bool, typer.Option("--not-worse", help="Pass where it is not WORSE.")] = False,
     seed: Seed = 0,
     report: Annotated[Path | None, typer.Option(help="Write a page with tables and curves to this file.")] = None,
@@ -50,7 +55,8 @@ def replay(
             None if reward_window is None else 3_600 * reward_window, default_reward, history, frozen, not_worse, seed,
         )  # fmt: skip
         contenders = question.contenders()
-        parts = read(log, columns or [], question, contenders[0].policy.catalogue.ids)
+        share = left_out(contenders[0], columns, log) if held_out else 0.0
+        parts = read(log, columns or [], question, contenders[0].policy.catalogue.ids, share)
         with progress() as told:
             result = question.answer(contenders, str(log), parts, told)
         tell(result)
@@ -62,7 +68,24 @@ def replay(
             raise typer.Exit(1)
 
 
-def read(path: Path, columns: list[str], question: Question, known: Sequence[str]) -> Parts:
+def left_out(first: Contender, columns: list[str] | None, log: Path) -> float:
+    """The share of users that a policy's training left out of its log.
+
+    Raises:
+        InputError: it left nobody out, or the log is no service's own.
+    """
+    from replay import foreign
+
+    share = float(first.policy.manifest.trained_on.get("held_out", 0.0))
+    if not share or columns or log.is_file() or foreign.is_open_bandit(log):
+        raise InputError(
+            "--held-out judges a policy of `train --decisions --hold-out` by that service's log, got "
+            + ("another log" if share else f"{first.name}, which left nobody out")
+        )
+    return share
+
+
+def read(path: Path, columns: list[str], question: Question, known: Sequence[str], held_out: float = 0.0) -> Parts:
     """How many decisions there are, about, and the parts of the log; `known` are the items of the policy."""
     from replay import foreign, reading
 
@@ -71,7 +94,7 @@ def read(path: Path, columns: list[str], question: Question, known: Sequence[str
     elif foreign.is_open_bandit(path):
         found = foreign.read_open_bandit(path)
     else:
-        return reading.in_parts(path, question.reward_window_s, question.default_reward)
+        return reading.in_parts(path, question.reward_window_s, question.default_reward, held_out)
     return len(found.decisions), iter([found])
 
 

@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import simulated_log
 from benchmarks.report import Claim
 from meta.experience import history
 from meta.policy import Policy
 from meta.ranking import gumbel_noise, plackett_luce
 from meta.types import FloatArray, IntArray
-from replay import log
 from replay.adaptive import Replayed, replay
 from replay.decisions import Log
 from replay.estimators.per_decision_is import per_decision_is
@@ -48,7 +48,6 @@ EXPLORING, JUDGED = 1.0, 0.6
 TRUTH = 20_000
 """Users in whom the truth of deciding all along is measured."""
 ITERATIONS = 40
-SPAN_MS = 60_000
 
 
 def world(users: int) -> InterestExploration:
@@ -154,33 +153,10 @@ def _meet(policy: Policy, users: int, seed: int, warm: float, cool: float) -> _M
     return met
 
 
-def written(met: _Met, ids: tuple[str, ...], folder: Path) -> None:
-    """The run as a log of two files; a decision a minute, the answer half a minute later."""
-    users, steps = met.shown.shape
-    user = [f"u{b}" for b in range(users) for _ in range(steps)]
-    name = [f"u{b}-{g}" for b in range(users) for g in range(steps)]
-    at = [1_700_000_000_000 + SPAN_MS * g for _ in range(users) for g in range(steps)]
-    shown = [ids[row] for row in met.shown.ravel().tolist()]
-    n = len(user)
-    chance = met.chance.ravel()
-    decisions: dict[str, list[Any]] = {
-        "decision_id": name, "time": at, "user": user, "tenant": [""] * n, "policy_version": ["logging"] * n,
-        "adapter": ["maml"] * n, "source": ["adapted"] * n, "mode": ["explore"] * n, "deferred": [False] * n,
-        "activated": [False] * n, "watermark": [0] * n, "events_used": [0] * n,
-        "candidates": [[ids[row] for row in rows] for rows in met.rows.reshape(n, -1).tolist()], "excluded": [[]] * n,
-        "include_seen": [False] * n, "slate": [[item] for item in shown],
-        "propensities": [[each] for each in chance.tolist()], "log_propensity": np.log(chance).tolist(),
-        "seed": [0] * n,
-        "temperature": [1.0] * n, "context": [""] * n, "reason": [""] * n, "proposed": [[]] * n,
-        "proposed_propensities": [[]] * n,
-    }  # fmt: skip
-    later = [each + SPAN_MS // 2 for each in at]
-    events: dict[str, list[Any]] = {
-        "event": list(range(n)), "user": user, "item_id": shown, "reward": met.reward.ravel().tolist(), "time": later,
-        "recorded": later, "decision_id": name, "position": [1] * n,
-    }  # fmt: skip
-    log.write(folder / "decisions-0.parquet", "decisions", decisions)
-    log.write(folder / "events-0.parquet", "events", events)
+def written(met: _Met, ids: tuple[str, ...], folder: Path, part: int = 0) -> None:
+    """The run as a log of two files, or as a part of one."""
+    one = (each[..., None] for each in (met.shown, met.chance, met.reward))
+    simulated_log.written(folder, ids, met.rows, *one, part=part)
 
 
 def _replayed(policy: Policy, met: _Met, folder: Path, cool: float, seed: int) -> dict[tuple[str, str], Estimate]:
@@ -245,24 +221,7 @@ def _write_many(folder: Path, decisions: int) -> None:
         met.rows = rng.integers(len(catalogue), size=met.rows.shape, dtype=np.int32)
         met.shown, met.chance = met.rows[..., 0], np.full(met.shown.shape, 1 / CANDIDATES)
         met.reward = (rng.random(met.reward.shape) < 0.3).astype(float)
-        _write_part(met, catalogue.ids, folder, start)
-
-
-def _write_part(met: _Met, ids: tuple[str, ...], folder: Path, start: int) -> None:
-    part = folder / f"part-{start}"
-    written(met, ids, part)
-    for table in log.NAMES:
-        rows = log.files(part, table)[0]
-        columns = {name: [] for name in log.NAMES[table].names}  # type: dict[str, list[Any]]
-        for batch in log.batches(part, table):
-            for name, values in batch.to_pydict().items():
-                columns[name] += values
-        columns["user"] = [f"{start}-{user}" for user in columns["user"]]
-        for name in ("time", "recorded"):
-            if name in columns:
-                columns[name] = [round(each.timestamp() * 1000) for each in columns[name]]
-        log.write(folder / f"{table}-{start:09d}.parquet", table, columns)
-        rows.unlink()
+        written(met, catalogue.ids, folder, start)
 
 
 def _read_many(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from meta.types import BoolArray, IntArray
 from replay import log
 from replay.bad_rows import BadRows
 from replay.decisions import Decisions, Log, Recorded, joined
+from replay.held_out import held_out
 from replay.rewards import Rewards
 
 PART = 1_000_000
@@ -49,11 +50,17 @@ def parts(folder: Path) -> int:
     return max(1, -(-log.rows(folder, "decisions") // PART))
 
 
-def in_parts(folder: Path, window_s: float | None, default: float | None) -> tuple[int, Iterator[Log]]:
-    """How many decisions a log has, about, and its parts, one after the other; arguments as in `read`."""
+def in_parts(
+    folder: Path, window_s: float | None, default: float | None, share: float = 0.0
+) -> tuple[int, Iterator[Log]]:
+    """How many decisions a log has, about, and its parts, one after the other; arguments as in `read`.
+
+    Where a share is given, of the users only whom a training that left out so many has not learnt from.
+    """
+    among = (lambda user: held_out(user, share)) if share else None
     of, window_ms = parts(folder), None if window_s is None else round(1_000 * window_s)
-    each = (read(folder, part, of, window_ms=window_ms, default=default) for part in range(of))
-    return log.rows(folder, "decisions"), each
+    each = (read(folder, part, of, window_ms=window_ms, default=default, among=among) for part in range(of))
+    return round(log.rows(folder, "decisions") * (share or 1.0)), each
 
 
 def read(

@@ -36,6 +36,8 @@ from meta.types import BoolArray, IntArray
 
 SHAPE = ("width", "hidden", "tower", "steps", "order", "inner_rate", "remember", "alert", "history")
 """Settings that a policy which goes on learning brings along."""
+VALUES = ("item.q.", "taste.q", "taste.m", "advantage.")
+"""How the names of parameters begin that say what items are worth."""
 WHOLE = 256
 """Items that stand for the whole catalogue on offer where it has more; such decisions are not weighed."""
 TRIAL = 2
@@ -47,16 +49,21 @@ class Settings(Learning):
     """How to learn from a decision log, beside how to learn from slates.
 
     Args:
+        revalue: whether a policy that goes on learning also learns anew what items are worth to the future, or only
+            what is chosen. Regressed on clicks, items are worth too much, which a world mends by trying prices
+            (`prices`); nothing can be tried in a log.
         largest: what an importance weight of a decision is clipped at; without exploration nothing is weighed.
         step_s: seconds between two decisions that count as one step of time; 0: every decision is one step.
         gone_s: seconds before the log's last decision from which on who has not come back is gone for good, so that
-            nothing more is to be earned of them; 0: everybody may still come back.
+            nothing more is to be earned of them; 0: everybody may still come back, and nothing is learnt of the value
+            of what was last shown to them.
     """
 
     iterations: int = 40
     rate: float = 2e-3
     exploration: float = 0.3
-    largest: float = 5.0
+    revalue: bool = False
+    largest: float = 1.0
     step_s: float = 0.0
     gone_s: float = 0.0
 
@@ -130,7 +137,8 @@ def train(
         by_slate = replace(spec, history=max(1, round(spec.history / book.events_by_slate)))
         returns = Targets(how.discount, 1.0, how.mix, 0, how.double, how.exploration, how.largest)
         params = None if start is None else start.params
-        return SlateLearner(by_slate, catalogue.features, rng, how, returns, params), rng
+        fixed = () if start is None or how.revalue else VALUES
+        return SlateLearner(by_slate, catalogue.features, rng, how, returns, params, fixed), rng
 
     if state is not None:
         how = from_json(Settings, state.facts["settings"])
@@ -228,7 +236,6 @@ class _Drawer:
         at, active = book.window(book.starts(how.batch, how.block, rng), how.block + 1)
         now, active, last = at[:, :-1], active[:, :-1], at[:, :-1] == book.last[at[:, :-1]]
         events, prefix = book.histories(at, _after(at, book.last), self._history)
-        # What would be on offer after a user's last decision is not known: what was on offer at that one stands for it.
         offer = self._offers(at, rng)
         reward = book.reward[now]
         liked = reward > 0
@@ -236,7 +243,8 @@ class _Drawer:
         if how.step_s:
             elapsed = ((book.time_ms[at[:, 1:]] - book.time_ms[now]) / (1_000 * how.step_s)).astype(np.float32)
         tensor = torch.from_numpy
-        logged = Logged(tensor(offer[:, :-1]), tensor(book.log_propensity[now]), tensor(~self._sampled(now)))
+        weighed, followed = ~self._sampled(now), ~last | self._gone[now]
+        logged = Logged(tensor(offer[:, :-1]), tensor(book.log_propensity[now]), tensor(weighed), tensor(followed))
         return Block(
             events.map(tensor), tensor(prefix), tensor(book.slate[now].astype(np.int64)),
             tensor((liked / np.maximum(liked.sum(-1, keepdims=True), 1)).astype(np.float32)),

@@ -20,11 +20,13 @@ class Logged:
         offer: int [B, P, C], what was on offer at each, -1 where less was.
         log_propensity: float [B, P], of each slate.
         weighed: bool [B, P], whether the offer is all that could have been shown, so that propensities compare.
+        followed: bool [B, P], whether it is known what followed: nothing is where the log ends.
     """
 
     offer: torch.Tensor
     log_propensity: torch.Tensor
     weighed: torch.Tensor
+    followed: torch.Tensor
 
 
 @torch.no_grad()

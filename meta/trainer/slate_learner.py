@@ -98,6 +98,7 @@ class SlateLearner:
         how: how to learn.
         returns: how returns are made.
         start: parameters to go on from; None: fresh ones.
+        fixed: how the names of parameters begin that stay as they are.
     """
 
     def __init__(
@@ -108,11 +109,12 @@ class SlateLearner:
         how: Learning,
         returns: Targets,
         start: Mapping[str, FloatArray] | None = None,
+        fixed: tuple[str, ...] = (),
     ) -> None:
         self.spec, self.features = spec, torch.from_numpy(features)
         if start is None:
             start = remembering(starting_at(q_network.init(spec, rng), how.inner_rate), how.remember)
-        self.params = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
+        self.params = {k: torch.tensor(v, requires_grad=not k.startswith(fixed)) for k, v in start.items()}
         self._target = {k: v.detach().clone() for k, v in self.params.items()}
         self._returns = returns
         self._optimiser, self._schedule = adam(self.params, how.rate, FASTER, how.warm_up, how.iterations * how.updates)

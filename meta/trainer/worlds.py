@@ -136,7 +136,7 @@ def train(
     if how.discount:
         learnt = priced(world, catalogue.features, learnt, spec, rng, how.prices)
     final = meet(world, catalogue.features, learnt, spec, rng, epsilon=0.0, temperatures=(0.0,))
-    tensors = {name: torch.from_numpy(value) for name, value in learnt.items()}
+    tensors = {name: torch.as_tensor(value) for name, value in learnt.items()}
     scale = spread(tensors, spec, learner.features, Block.of(final, 0, world.steps)) if how.exploration else 0.0
     trained_on = {"kind": "world", "name": world.name, "users": how.iterations * world.num_envs, "seed": seed}
     metrics = {"reward_per_step": float(final.reward.mean()), "choice_loss": choice, "td_loss": td}
