@@ -2,7 +2,7 @@
 # Two stages: wheels are built with a compiler at hand, and the image that serves has none. No torch in it: serving is numpy.
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY pyproject.toml requirements.lock README.md LICENSE activating.py quickstudy.py replaying.py terminal.py ./
+COPY pyproject.toml requirements.lock README.md LICENSE activating.py quickstudy.py replaying.py retraining.py terminal.py ./
 COPY meta meta
 COPY protos protos
 COPY replay replay

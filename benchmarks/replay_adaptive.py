@@ -155,8 +155,8 @@ def _meet(policy: Policy, users: int, seed: int, warm: float, cool: float) -> _M
 
 def written(met: _Met, ids: tuple[str, ...], folder: Path, part: int = 0) -> None:
     """The run as a log of two files, or as a part of one."""
-    one = (each[..., None] for each in (met.shown, met.chance, met.reward))
-    simulated_log.written(folder, ids, met.rows, *one, part=part)
+    shown, chance, reward = met.shown[..., None], met.chance[..., None], met.reward[..., None]
+    simulated_log.written(folder, ids, met.rows, shown, chance, reward, part=part)
 
 
 def _replayed(policy: Policy, met: _Met, folder: Path, cool: float, seed: int) -> dict[tuple[str, str], Estimate]:

@@ -34,7 +34,7 @@ def scores(
     params: Params, table: q_network.ItemTable, belief: q_network.Belief, offer: torch.Tensor, size: int
 ) -> torch.Tensor:
     """What the slates of beliefs [B, P] are drawn by, [B, P, C], of the items on offer [B, P, C]."""
-    v, advantage = values(params, belief, table, offer)
+    v, advantage = values(params, belief, table, offer.clamp(min=0))
     found: torch.Tensor = slate_scores(v, advantage, offer >= 0, size)
     return found
 
@@ -71,7 +71,7 @@ def ratios(
     flat = users * steps
     warmth = torch.full((flat,), temperature * max(spread(scored, offer), 1e-12))
     chance: FloatArray = log_propensities(
-        scored.reshape(flat, -1).numpy(), (offer >= 0).reshape(flat, -1).numpy(), warmth.numpy(),
+        scored.reshape(flat, -1).double().numpy(), (offer >= 0).reshape(flat, -1).numpy(), warmth.numpy(),
         position.reshape(flat, size).numpy(), (slate >= 0).sum(-1).reshape(flat).numpy(),
     )  # fmt: skip
     told = torch.from_numpy(chance.sum(1)).reshape(users, steps).to(scored.dtype)

@@ -90,7 +90,7 @@ class Crowd:
         self._leave()
         visit = next(self._visits)
         self._users = [f"{self._name}-{visit}-{user}" for user in range(users)]
-        self._came_ms, self._step = time.time_ns() // 1_000_000, 0
+        self._now_ms, self._step = 0, 0
 
     def recommend(self, offers: Sequence[Sequence[str]], size: int, seeds: Sequence[int]) -> list[list[str]]:
         """One `Recommend` a user: item ids, first shown first.
@@ -121,6 +121,7 @@ class Crowd:
         Raises:
             InputError: an event was not added, or a call failed.
         """
+        self._now_ms = max(self._now_ms + 1, time.time_ns() // 1_000_000)
         told = zip(self._users, self._decisions, slates, rewards, strict=True)
         for statuses in self._all(lambda *what: self._client.record(self._events(*what)), told):
             for status in statuses:
@@ -130,7 +131,7 @@ class Crowd:
         self._step += 1
 
     def _events(self, user: str, decision: str, slate: Sequence[str], earned: Sequence[float]) -> list[pb.Event]:
-        """A step's events, a millisecond after those of the step before: their order never depends on the clock."""
+        """A step's events, now, and after those of the step before whatever the clock says."""
         events = [
             pb.Event(
                 event_id=f"{self._step}-{k}", user_id=user, item_id=item, reward=reward, decision_id=decision,
@@ -139,7 +140,7 @@ class Crowd:
             for k, (item, reward) in enumerate(zip(slate, earned, strict=True))
         ]  # fmt: skip
         for event in events:
-            event.time.FromMilliseconds(self._came_ms + self._step)
+            event.time.FromMilliseconds(self._now_ms)
         return events
 
     def _leave(self) -> None:
