@@ -35,6 +35,7 @@ def run(out: Path, *, quick: bool = False, tell: Callable[[str], None] = print) 
         most["copy_bytes"],
         most["decision_bytes"],
         call_cpu_s=most["cpu_us"] / 1e6,
+        store_cpu_s=most["store_cpu_us"] / 1e6,
         call_bytes=most["store_bytes_a_call"],
     )
     habits = sizing.Habits()

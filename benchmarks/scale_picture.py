@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.scale import LIMITS_MS
+
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
     """Writes a PNG.
@@ -24,6 +26,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         rows = [row for row in result["rows"] if row["catalogue"] == name]
         style = ":" if name.endswith("in process") else "-"
         whole.plot([row["items"] for row in rows], [row["p50_ms"] for row in rows], style, marker="o", label=name)
+    whole.plot(list(LIMITS_MS), list(LIMITS_MS.values()), "_", color="0.4", markersize=24, label="promised")
     whole.set(xlabel="items of the catalogue", ylabel="milliseconds, median", yscale="log")
     for axes, axis, rows in ((events, "events", result["by_events"]), (users, "users", result["by_users"])):
         at = [row[axis] for row in rows]

@@ -82,9 +82,9 @@ def _among(users: int, crowd: StoredUsers, calls: _Calls, seconds: float) -> dic
     asked = drawn[:ASKED]
     figures = [calls.one_by_one("record", calls.record(crowd, asked))]
     figures += [calls.one_by_one(kind, calls.recommend(crowd, asked)) for kind in ("adapting", "warm")]
-    before = crowd.traffic()
+    before = crowd.work()
     at_once = calls.at_once(crowd, users, seconds)
-    store_bytes = (crowd.traffic() - before) / at_once.pop("calls")
+    store_bytes, store_s = ((crowd.work() - before) / at_once.pop("calls")).tolist()
     history, copy = crowd.bytes_each(drawn)
     memory = {
         "bytes_a_user": used,
@@ -93,6 +93,7 @@ def _among(users: int, crowd: StoredUsers, calls: _Calls, seconds: float) -> dic
         "copy_bytes": round(copy, 1),
         "decision_bytes": round(crowd.logged_bytes(), 1),
         "store_bytes_a_call": round(store_bytes),
+        "store_cpu_us": round(1e6 * store_s),
         "load_s": round(crowd.seconds, 1),
         "same_as_the_script": crowd.same_as_the_script(20),
     }

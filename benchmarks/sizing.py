@@ -18,6 +18,7 @@ class Cost:
         copy_bytes: memory of the store for an adapted copy.
         decision_bytes: memory of the store for a decision in the log.
         call_cpu_s: seconds of a core that the service takes for a recommendation.
+        store_cpu_s: seconds of a core that the store takes for it.
         call_bytes: what goes to the store and back for one.
     """
 
@@ -25,6 +26,7 @@ class Cost:
     copy_bytes: float
     decision_bytes: float
     call_cpu_s: float
+    store_cpu_s: float
     call_bytes: float
 
 
@@ -39,7 +41,7 @@ class Habits:
         logged: decisions that the store keeps until they are exported.
         node_gb: memory of a node of the store, 10^9 bytes.
         full: share of it that is filled; a rewrite of the append-only file needs the rest.
-        busy: share of a core that is used at the peak; the rest keeps waiting short.
+        busy: share of a core, of the store's one too, that is used at the peak; the rest keeps waiting short.
     """
 
     calls_a_day: float = 10.0
@@ -61,7 +63,9 @@ def table(cost: Cost, habits: Habits, users: tuple[int, ...] = USERS) -> list[di
             {
                 "users": n,
                 "store_GB": round(memory / 1e9, 3),
-                "nodes": ceil(memory / (habits.node_gb * 1e9 * habits.full)),
+                "nodes": ceil(
+                    max(memory / (habits.node_gb * 1e9 * habits.full), calls * cost.store_cpu_s / habits.busy)
+                ),
                 "calls_a_s": round(calls, 1),
                 "cores": ceil(calls * cost.call_cpu_s / habits.busy),
                 "store_Mbit_a_s": round(8 * calls * cost.call_bytes / 1e6, 2),

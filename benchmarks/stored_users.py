@@ -68,10 +68,11 @@ class StoredUsers:
         told = self._redis.info("memory")
         return np.array([told["used_memory"], told["used_memory_rss"]])
 
-    def traffic(self) -> int:
-        """Bytes that the store has received and sent so far."""
-        told = self._redis.info("stats")
-        return int(told["total_net_input_bytes"] + told["total_net_output_bytes"])
+    def work(self) -> npt.NDArray[np.float64]:
+        """What the store has done so far: bytes received and sent, and seconds of a core."""
+        told = self._redis.info()
+        moved = told["total_net_input_bytes"] + told["total_net_output_bytes"]
+        return np.array([moved, told["used_cpu_user"] + told["used_cpu_sys"]])
 
     def logged_bytes(self) -> float:
         """Mean bytes of a decision in the log."""

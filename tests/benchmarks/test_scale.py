@@ -1,6 +1,7 @@
 """What the benchmark of scale is made of: its crowd in a real store, its sums for very many users, its picture."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,19 @@ def test_sizes_are_sums_of_what_was_measured() -> None:
     The log of 100,000 decisions of 2 kB comes on top.
     """
     cost = sizing.Cost(
-        user_bytes=1_500.0, copy_bytes=200.0, decision_bytes=2_000.0, call_cpu_s=0.001, call_bytes=1_000.0
+        user_bytes=1_500.0,
+        copy_bytes=200.0,
+        decision_bytes=2_000.0,
+        call_cpu_s=0.001,
+        store_cpu_s=0.00001,
+        call_bytes=1_000.0,
     )
     one, hundred = sizing.table(cost, sizing.Habits(), (10**6, 10**8))
     assert {
         "users": 10**6, "store_GB": 1.72, "nodes": 1, "calls_a_s": 347.2, "cores": 1, "store_Mbit_a_s": 2.78
     } == one  # fmt: skip
+    busy = sizing.table(replace(cost, store_cpu_s=0.0001), sizing.Habits(), (10**8,))
+    assert 6 == busy[0]["nodes"]  # not for their memory, but as each has one core
     assert [152.2, 4, 58] == [hundred[name] for name in ("store_GB", "nodes", "cores")]
 
 
