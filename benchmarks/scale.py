@@ -27,7 +27,7 @@ QUICK = 10**5
 def run(out: Path, *, quick: bool = False, tell: Callable[[str], None] = print) -> dict[str, Any]:
     """Measures every size, writes the result and returns it; tells of each size that is done."""
     items, users = ([n for n in sizes if not quick or n <= QUICK] for sizes in (ITEMS, USERS))
-    catalogue = scale_catalogue.measure(items, rounds=30, seconds=3.0, tell=tell)
+    catalogue = scale_catalogue.measure(items, rounds=30, seconds=5.0, tell=tell)
     by_events, by_users = scale_users.measure(users, seconds=3.0, tell=tell)
     most = by_users[-1]
     cost = sizing.Cost(

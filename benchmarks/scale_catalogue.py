@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.load import Call, closed
-from benchmarks.processes import service
+from benchmarks.load import Call, Load, closed
+from benchmarks.processes import Service, service
 from benchmarks.traffic import RECOMMEND, RECORD
 from meta import eras, q_network
 from meta.catalogue import Catalogue
@@ -28,8 +28,8 @@ from meta.spec import Spec
 from meta.types import Events, FloatArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
 
-FEATURES, EVENTS, USERS = 8, 50, 32
-"""Numbers that an item is known by, events of a user, and users who ask in turn."""
+FEATURES, EVENTS, USERS, ROUNDS = 8, 50, 32, 5
+"""Numbers that an item is known by, events of a user, users who ask in turn, and rounds of calls."""
 TEMPERATURE = 0.5
 KINDS: dict[str, dict[str, Any]] = {
     "from a log": {"width": 48, "hidden": 16, "item_ids": True, "slate": "independent", "eras": 2},
@@ -88,31 +88,32 @@ def in_process(policy: Policy, kind: str, rounds: int) -> list[dict[str, Any]]:
 
 
 def served(policy: Path, kind: str, items: int, seconds: float) -> list[dict[str, Any]]:
-    """Rows of `Recommend` over gRPC, copies ready, of users who have seen `EVENTS` items."""
-    rows = []
+    """Rows of `Recommend` over gRPC, copies ready, of users who have seen `EVENTS` items; medians of rounds."""
     started = perf_counter()
     with service(policy) as server:
-        start_s = round(perf_counter() - started, 1)
+        about: dict[str, Any] = {"start_s": round(perf_counter() - started, 1)}
         known = closed(server.address, _clicks(items), in_flight=1, seconds=60.0, warm_up_s=0.0)
-        for mode, number in MODES.items():
-            bodies = [pb.RecommendRequest(user_id=f"u{n}", mode=number).SerializeToString() for n in range(USERS)]
-            before = server.samples()["process_cpu_seconds_total"]
-            load = closed(server.address, cycle([Call(RECOMMEND, x) for x in bodies]), in_flight=1, seconds=seconds)
-            page = server.samples()
-            cpu_s = page["process_cpu_seconds_total"] - before
-            rows.append(
-                {
-                    "catalogue": f"{kind}, {mode}, over gRPC",
-                    "items": items,
-                    "p50_ms": round(load.ms(0.5), 3),
-                    "p99_ms": round(load.ms(0.99), 3),
-                    "cpu_ms": round(1e3 * cpu_s / load.calls, 3),
-                    "start_s": start_s,
-                    "resident_MB": round(page["process_resident_memory_bytes"] / 2**20),
-                    "failed": known.failed + load.failed,
-                }
-            )
+        rounds: dict[str, list[tuple[Load, float]]] = {mode: [] for mode in MODES}
+        for _ in range(ROUNDS):
+            for mode, loads in rounds.items():
+                loads.append(_round(server, MODES[mode], seconds / ROUNDS))
+        about["resident_MB"] = round(server.samples()["process_resident_memory_bytes"] / 2**20)
+    rows = []
+    for mode, loads in rounds.items():
+        figures = np.array([(load.ms(0.5), load.ms(0.99), 1e3 * cpu_s / load.calls) for load, cpu_s in loads])
+        p50, p99, cpu = np.median(figures, 0).round(3).tolist()
+        row = {"catalogue": f"{kind}, {mode}, over gRPC", "items": items, "p50_ms": p50, "p99_ms": p99, "cpu_ms": cpu}
+        rows.append({**row, **about, "failed": known.failed + sum(load.failed for load, _ in loads)})
     return rows
+
+
+def _round(server: Service, mode: pb.Mode, seconds: float) -> tuple[Load, float]:
+    """Calls of one mode, and the seconds of a core that the service took for them."""
+    bodies = [pb.RecommendRequest(user_id=f"u{n}", mode=mode).SerializeToString() for n in range(USERS)]
+    before = server.samples()["process_cpu_seconds_total"]
+    calls = cycle([Call(RECOMMEND, body) for body in bodies])
+    load = closed(server.address, calls, in_flight=1, seconds=seconds, warm_up_s=0.1)
+    return load, server.samples()["process_cpu_seconds_total"] - before
 
 
 def _clicks(items: int) -> Iterator[Call]:
