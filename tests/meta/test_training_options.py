@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 
 from meta.policy import Policy  # after the skip
 from meta.trainer import budget as clock
-from meta.trainer import logs, settings, worlds
+from meta.trainer import decisions, logs, settings, worlds
 from meta.trainer.budget import Budget, BudgetError, Pace
 from meta.trainer.scalars import recorded
 from meta.trainer.stopping import Stopping
@@ -115,9 +115,14 @@ def test_settings_that_are_none_are_refused(given: dict[str, object], words: str
 
 
 def test_settings_go_through_json_and_back() -> None:
-    """Lists are tuples again, whole floats are whole numbers; all defaults of both trainers are within their limits."""
-    for how in (logs.Settings(width=7, penalty=(1.0, 2.0)), worlds.Settings(epsilon=(0.4, 0.1), double=False)):
-        document = json.loads(json.dumps({name: getattr(how, name) for name in how.__slots__}))
+    """Lists are tuples again, whole floats are whole numbers; all defaults of the trainers are within their limits."""
+    changed = (
+        logs.Settings(width=7, penalty=(1.0, 2.0)),
+        worlds.Settings(epsilon=(0.4, 0.1), double=False),
+        decisions.Settings(revalue=True, gone_s=60.0),
+    )
+    for how in changed:
+        document = json.loads(json.dumps(asdict(how)))
         assert how == settings.from_json(type(how), document)
     assert 9 == settings.from_json(logs.Settings, {"width": 9.0}).width
 
