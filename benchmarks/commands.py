@@ -219,7 +219,7 @@ def bench_fuzz(
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
 ) -> None:
-    """A million calls and a hundred thousand connections that nobody should make; about 20 minutes on two cores."""
+    """A million calls and a hundred thousand connections that nobody should make; about 6 minutes on two cores."""
     with clear_errors():
         from benchmarks import fuzz as measure
         from benchmarks.report import RESULTS
@@ -250,7 +250,7 @@ def bench_faults(
     overload: Annotated[float, typer.Option(help="How long twice the load lasts, seconds.", min=1.0)] = 60.0,
     out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
 ) -> None:
-    """Kills, pauses, fills and overloads, and counts what was acknowledged before and after; about 6 minutes."""
+    """Kills, pauses, fills and overloads, and counts what was acknowledged before and after; about 5 minutes."""
     with clear_errors():
         from benchmarks import faults as measure
         from benchmarks.report import RESULTS

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter, process_time
 
+import grpc
 import numpy as np
 
 _HEAD = struct.Struct(">HBBBI")  # of a frame: 24 bits of length, type, flags, stream
@@ -21,7 +22,8 @@ _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GO_AWAY, _WINDOW = 0, 1, 3, 4, 6, 7,
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _WIDEST = 2**31 - 1
-_FRAME, _WINDOW_AT_FIRST = 16_384, 65_535
+LARGEST, _WINDOW_AT_FIRST = 16_384, 65_535
+"""Bytes that one frame, and so one call, may have; and that a connection takes before it says more."""
 _STATUS = b"grpc-status"
 """How a status reads among headers that are neither indexed nor compressed, as a table of size 0 leaves them: this, the
 length of the number, and the number."""
@@ -35,10 +37,16 @@ DRAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: the method's path, and the serialized request of at most 16 kB."""
+    """One call: the method's path, the serialized request, and more of them in a stream; at most 16 kB in all."""
 
     method: str
     body: bytes
+    more: tuple[bytes, ...] = ()
+
+    @property
+    def message(self) -> bytes:
+        """The requests as they are sent, each with its length before it."""
+        return b"".join(b"\0" + len(each).to_bytes(4, "big") + each for each in (self.body, *self.more))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +57,31 @@ class Load:
         per_s: calls answered a second.
         latency_s: float, seconds of each answered call, ascending: from when it was sent or, at a given rate, from
             when it was due, so that a server that stalls pays for everybody who waits.
-        statuses: how many calls ended with which status, a number.
+        ended: how many calls of which method ended with which status, by its name.
         cpu_s: seconds of a core that the generator took for a call.
     """
 
     per_s: float
     latency_s: np.typing.NDArray[np.float64]
-    statuses: Mapping[int, int]
+    ended: Mapping[tuple[str, str], int]
     cpu_s: float
 
     @property
     def calls(self) -> int:
         """All calls, those of the warm-up too."""
-        return sum(self.statuses.values())
+        return sum(self.ended.values())
 
     @property
     def failed(self) -> int:
         """Calls that ended with another status than OK."""
-        return sum(n for status, n in self.statuses.items() if status)
+        return self.ends().total() - self.ends()["OK"]
+
+    def ends(self) -> Counter[str]:
+        """How many calls ended with which status."""
+        found = Counter[str]()
+        for (_, status), n in self.ended.items():
+            found[status] += n
+        return found
 
     def ms(self, q: float) -> float:
         """A quantile of latency, milliseconds."""
@@ -97,14 +112,14 @@ def closed(
     started = perf_counter()
     count_from, until = started + warm_up_s, started + warm_up_s + seconds
     taken: list[float] = []
-    ended, cpu = Counter[int](), process_time()
+    ended, cpu = Counter[tuple[str, int]](), process_time()
     for i, call in zip(range(in_flight), calls, strict=False):
         links[i % len(links)].send(call, perf_counter())
     while (now := perf_counter()) < until and any(link.waiting for link in links):
         for link in _ready(links, until - now):
-            for began, status in link.receive():
+            for began, method, status in link.receive():
                 now = perf_counter()
-                ended[status] += 1
+                ended[method, status] += 1
                 if not status and count_from <= now:
                     taken.append(now - began)
                 if (following := next(calls, None)) is not None:
@@ -112,7 +127,7 @@ def closed(
     span = min(perf_counter(), until) - count_from
     cpu = (process_time() - cpu) / max(1, ended.total())
     _drain(links, ended)
-    return Load(len(taken) / span, np.sort(taken), ended, cpu)
+    return Load(len(taken) / span, np.sort(taken), _named(ended), cpu)
 
 
 def at_rate(
@@ -135,7 +150,7 @@ def at_rate(
     """
     links = _connect(address, connections, deadline_s)
     due = deque(np.cumsum(rng.exponential(1 / per_s, int(per_s * (seconds + warm_up_s)))).tolist())
-    total, sent, taken, ended = len(due), 0, [], Counter[int]()
+    total, sent, taken, ended = len(due), 0, [], Counter[tuple[str, int]]()
     started, cpu = perf_counter(), process_time()
     count_from = started + warm_up_s
     give_up = started + warm_up_s + seconds + DRAIN_S
@@ -145,14 +160,14 @@ def at_rate(
             link.send(next(calls), started + due.popleft())
             sent += 1
         for link in _ready(links, started + due[0] - now if due else 0.1):
-            for began, status in link.receive():
-                ended[status] += 1
+            for began, method, status in link.receive():
+                ended[method, status] += 1
                 if not status and count_from <= began:
                     taken.append(perf_counter() - began)
     span = perf_counter() - count_from
     cpu = (process_time() - cpu) / max(1, total)
     _drain(links, ended)
-    return Load(len(taken) / span, np.sort(taken), ended, cpu)
+    return Load(len(taken) / span, np.sort(taken), _named(ended), cpu)
 
 
 class _Link:
@@ -169,11 +184,12 @@ class _Link:
         self._stream = 1
         self._window = _WINDOW_AT_FIRST
         self._held: deque[tuple[Call, float]] = deque()
-        self._out = bytearray(_OPENING + _frame(_SETTINGS, 0, 0, struct.pack(">HI", 1, 0)))  # no table of headers
+        self._out = bytearray(_OPENING + _frame(_SETTINGS, 0, 0, struct.pack(">HIHI", 1, 0, 4, _WIDEST)))
+        # no table of headers, and room for answers of any size
         self._out += _frame(_WINDOW, 0, 0, struct.pack(">I", _WIDEST - _WINDOW_AT_FIRST))
         self._in = bytearray()
-        self.waiting: dict[int, float] = {}
-        """When each call under way began, by its stream."""
+        self.waiting: dict[int, tuple[float, str]] = {}
+        """When each call under way began, and its method, by its stream."""
         self.flush()
 
     def fileno(self) -> int:
@@ -191,16 +207,16 @@ class _Link:
 
     def send(self, call: Call, began: float) -> None:
         """Puts a call on its way; it leaves with `flush`, or when the server has room for it."""
-        stream, size = self._stream, len(call.body) + 5
-        if self._held or size > self._window:
+        stream, message = self._stream, call.message
+        if self._held or len(message) > self._window:
             self._held.append((call, began))
-            self.waiting[-len(self._held)] = began  # a place, until there is a stream
+            self.waiting[-len(self._held)] = began, call.method  # a place, until there is a stream
             return
         self._stream += 2
-        self._window -= size
-        self.waiting[stream] = began
+        self._window -= len(message)
+        self.waiting[stream] = began, call.method
         self._out += _frame(_HEADERS, _END_HEADERS, stream, self._head(call.method))
-        self._out += _frame(_DATA, _END_STREAM, stream, b"\0" + len(call.body).to_bytes(4, "big") + call.body)
+        self._out += _frame(_DATA, _END_STREAM, stream, message)
 
     def flush(self) -> None:
         """Hands the socket what it takes."""
@@ -210,8 +226,8 @@ class _Link:
             except BlockingIOError:
                 return
 
-    def receive(self) -> list[tuple[float, int]]:
-        """Reads what is there: of each call that has ended when it began, and its status."""
+    def receive(self) -> list[tuple[float, str, int]]:
+        """Reads what is there: of each call that has ended when it began, its method and its status."""
         try:
             self._in += (got := self._socket.recv(1 << 18))
         except BlockingIOError:
@@ -225,10 +241,10 @@ class _Link:
             if end > len(data):
                 break
             if kind == _HEADERS and flags & _END_STREAM:
-                ended.append((self.waiting.pop(stream), _status(bytes(data[at:end]))))
+                ended.append((*self.waiting.pop(stream), _status(bytes(data[at:end]))))
             elif kind == _RESET and stream in self.waiting:
                 why = int.from_bytes(data[at + 9 : end], "big")
-                ended.append((self.waiting.pop(stream), _OF_RESET.get(why, _INTERNAL)))
+                ended.append((*self.waiting.pop(stream), _OF_RESET.get(why, _INTERNAL)))
             elif kind in (_SETTINGS, _PING) and not flags & _ACK:
                 self._out += _frame(kind, _ACK, 0, b"" if kind == _SETTINGS else bytes(data[at + 9 : end]))
             elif kind == _WINDOW and stream == 0:
@@ -266,9 +282,14 @@ class _Link:
 
 
 def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
-    if len(body) > _FRAME:
-        raise ValueError(f"a request must have at most {_FRAME - 5} bytes, got {len(body) - 5}")
+    if len(body) > LARGEST:
+        raise ValueError(f"a frame must have at most {LARGEST} bytes, got {len(body)}")
     return _HEAD.pack(len(body) >> 8, len(body) & 0xFF, kind, flags, stream) + body
+
+
+def _named(ended: Mapping[tuple[str, int], int]) -> dict[tuple[str, str], int]:
+    names = {code.value[0]: code.name for code in grpc.StatusCode}
+    return {(method, names[status]): n for (method, status), n in ended.items()}
 
 
 def _status(headers: bytes) -> int:
@@ -289,12 +310,12 @@ def _ready(links: Sequence[_Link], timeout_s: float) -> list[_Link]:
     return readable
 
 
-def _drain(links: Sequence[_Link], ended: Counter[int]) -> None:
+def _drain(links: Sequence[_Link], ended: Counter[tuple[str, int]]) -> None:
     """Waits for the calls under way, counts how they ended, and closes; those that never end are too late."""
     until = perf_counter() + DRAIN_S
     while any(link.waiting for link in links) and perf_counter() < until:
         for link in _ready(links, 0.1):
-            ended.update(status for _, status in link.receive())
-    ended[_TOO_LATE] += sum(len(link.waiting) for link in links)
+            ended.update((method, status) for _, method, status in link.receive())
+    ended.update((method, _TOO_LATE) for link in links for _, method in link.waiting.values())
     for link in links:
         link.close()

@@ -23,7 +23,7 @@ from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.client import Client
 from service.client.habits import PLAIN, SERVICE
 from tests.faults.traffic import kept
-from tests.faults.workers import failed, follow, under_load
+from tests.faults.workers import APART_S, failed, follow, under_load
 from tests.service.support import make_policy
 
 WORKERS = (1, 2)
@@ -32,8 +32,6 @@ USERS, IN_FLIGHT, CONNECTIONS = 64, 128, 32
 CANDIDATES, EVENTS = 100, 20
 CORES = 4
 """Two workers, the store and the load generator need a core each, or they slow each other down."""
-APART_S = 11.0
-"""Between two kills, seconds: who dies after that has not died young."""
 SPEEDUP = "throughput of two workers over one"
 
 

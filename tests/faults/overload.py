@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-import grpc
 import numpy as np
 
 from benchmarks.load import Call, Load, at_rate, closed
@@ -32,7 +31,6 @@ _CALLS = [
     for n in range(64)
 ]
 """They ask for the whole catalogue: cheap to make, dear to answer."""
-_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,6 @@ def overload(
         after = most()
         both = Rate((before.per_s + after.per_s) / 2, (before.per_cpu_s + after.per_cpu_s) / 2)
         late = told.latency_s.size - round(good.per_s * seconds)
-        codes = {_NAMES[status]: n for status, n in told.statuses.items() if n}
-        found.append(Stretch(both, rate, good, late, told.ms(0.99) / 1e3, codes))
+        found.append(Stretch(both, rate, good, late, told.ms(0.99) / 1e3, dict(told.ends())))
         before = after
     return found

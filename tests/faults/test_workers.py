@@ -17,7 +17,7 @@ import pytest
 
 from service.client import Client
 from tests.faults.traffic import CANDIDATES, Kept, kept
-from tests.faults.workers import failed, follow, under_load
+from tests.faults.workers import APART_S, ends, failed, follow, under_load
 from tests.service.support import start_server, workers
 
 SHARE = {1: 0.2, 20: 1.0}
@@ -32,7 +32,7 @@ async def test_one_of_two_workers_is_killed(policy: Path, tmp_path: Path, times:
         back = []
         for n in range(times):
             back.append(await follow(server, n % 2, signal.SIGKILL, traffic))
-            await asyncio.sleep(0.5 if times == 1 else 11.0)  # who dies later than that has not died young
+            await asyncio.sleep(0.5 if times == 1 else APART_S)
         await traffic.stop()
         told = await kept(traffic.client, traffic.acknowledged)
         page = await asyncio.to_thread(server.metrics)
@@ -41,6 +41,7 @@ async def test_one_of_two_workers_is_killed(policy: Path, tmp_path: Path, times:
     print(f"\n{times} workers killed: of {len(traffic.replies)} calls failed {dict(lost)}, back after {back} s, {told}")
     assert Kept(told.acknowledged, 0, 0) == told
     assert lost.total() <= 0.001 * len(traffic.replies)
+    assert ends(server) == ["ended by signal 9"] * times
     assert (page["quickstudy_workers"], page["quickstudy_worker_restarts_total"]) == (2, times)
     if times > 1:
         assert max(back) < 2.0
@@ -52,7 +53,7 @@ async def test_one_of_two_workers_is_asked_to_end(policy: Path, tmp_path: Path, 
     async with under_load(policy, tmp_path / "data", SHARE[times]) as (server, traffic):
         for n in range(times):
             await follow(server, n % 2, signal.SIGTERM, traffic)
-            await asyncio.sleep(0.5 if times == 1 else 11.0)
+            await asyncio.sleep(0.5 if times == 1 else APART_S)
         await traffic.stop()
         told = await kept(traffic.client, traffic.acknowledged)
     assert await asyncio.to_thread(server.stop) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,10 +13,13 @@ from pathlib import Path
 import grpc
 
 from service.client import Client
-from tests.faults.traffic import DEADLINE_S, USERS, Traffic
+from tests.faults.traffic import DEADLINE_S, USERS, Traffic, undisturbed
 from tests.service.support import Server, start_server, workers
 
 CONNECTIONS = 8
+APART_S = 5.5
+"""Between two signals, seconds, which go to two workers in turn: who ends has then lived long enough not to be one that
+died young, which is started again only after a pause."""
 
 
 @asynccontextmanager
@@ -31,6 +35,7 @@ async def under_load(policy: Path, data_dir: Path, share: float = 1.0) -> AsyncI
         client, *others = [
             await stack.enter_async_context(Client(server.target, DEADLINE_S)) for _ in range(CONNECTIONS)
         ]
+        stack.enter_context(undisturbed())
         traffic = Traffic(client, 100.0 * share, 0.1 / share, others)
         traffic.start()
         await traffic.until(lambda: len(traffic.acknowledged) == len(USERS) and len(traffic.replies) > 2 * len(USERS))
@@ -42,6 +47,11 @@ async def follow(server: Server, slot: int, number: signal.Signals, traffic: Tra
     before = workers(server)[slot]
     os.kill(before, number)
     return await traffic.until(lambda: workers(server)[slot] != before)
+
+
+def ends(server: Server) -> list[str]:
+    """Why workers ended whom others followed."""
+    return re.findall(r"worker \d+: (?:process \d+ )?(.*); another", (server.data_dir / "service.log").read_text())
 
 
 def failed(traffic: Traffic, until: float = float("inf")) -> list[grpc.StatusCode]:

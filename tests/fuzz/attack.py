@@ -6,13 +6,15 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
+from benchmarks.load import LARGEST, Call, closed
 from tests.fuzz.messages import request
 from tests.fuzz.streams import hostile
 from tests.service.descriptors import kind, methods, path
@@ -23,27 +25,49 @@ CONNECTIONS = 16
 """Hostile connections at once."""
 PATIENCE_S = 0.005
 """Seconds that a hostile caller listens before it hangs up."""
-CALL_S = 10.0
-"""Deadline of a fuzzed call, seconds."""
+CALL_S, FOREVER_S = 10.0, 86_400.0
+"""Deadline of a fuzzed call, and the time in which all of them are surely made, seconds."""
 
 
 async def messages(target: str, n: int, rng: random.Random) -> Counter[tuple[str, str]]:
-    """Makes `n` fuzzed calls, of every method alike; counts them by method and by how they ended."""
-    ended: Counter[tuple[str, str]] = Counter()
-    channels = [
-        grpc.aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) for _ in range(CHANNELS)
-    ]
-    todo = ((method, channels[i % CHANNELS]) for i, method in zip(range(n), _forever(), strict=False))
+    """Makes `n` fuzzed calls, of every method alike; counts them by method and by how they ended.
 
-    async def caller() -> None:
-        for method, channel in todo:
-            ended[method.name, await _call(channel, method, rng)] += 1
+    What fits into one frame is sent by lean callers; then come long requests and streams without any.
+    """
+    others: list[tuple[MethodDescriptor, list[bytes]]] = []
 
-    try:
+    def small() -> Iterator[Call]:
+        for _, method in zip(range(n), _forever(), strict=False):
+            requests = rng.choice((0, 1, 1, 3)) if method.client_streaming else 1
+            sent = [request(method.input_type, rng) for _ in range(requests)]
+            if sent and len((call := Call(path(method), sent[0], tuple(sent[1:]))).message) <= LARGEST:
+                yield call
+            else:
+                others.append((method, sent))
+
+    told = await asyncio.to_thread(
+        closed,
+        target,
+        small(),
+        in_flight=IN_FLIGHT,
+        seconds=FOREVER_S,
+        warm_up_s=0.0,
+        connections=CHANNELS,
+        deadline_s=CALL_S,
+    )
+    ended = Counter({(name.rpartition("/")[2], code): k for (name, code), k in told.ended.items()})
+    async with AsyncExitStack() as stack:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options)) for _ in range(CHANNELS)
+        ]
+        todo = zip(others, cycle(channels))  # endless channels
+
+        async def caller() -> None:
+            for (method, sent), channel in todo:
+                ended[method.name, await _call(channel, method, sent)] += 1
+
         await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
-    finally:
-        for channel in channels:
-            await channel.close(None)
     return ended
 
 
@@ -87,10 +111,9 @@ def _forever() -> Iterator[MethodDescriptor]:
         yield from methods()
 
 
-async def _call(channel: grpc.aio.Channel, method: MethodDescriptor, rng: random.Random) -> str:
-    """How a fuzzed call ends; a stream of requests has a few of them."""
+async def _call(channel: grpc.aio.Channel, method: MethodDescriptor, sent: list[bytes]) -> str:
+    """How a call with these requests ends."""
     begin = getattr(channel, kind(method))(path(method))
-    sent = [request(method.input_type, rng) for _ in range(rng.choice((0, 1, 1, 3)) if method.client_streaming else 1)]
     call = begin(iter(sent) if method.client_streaming else sent[0], timeout=CALL_S)
     with suppress(grpc.aio.AioRpcError):
         if method.server_streaming:
