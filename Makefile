@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FOREIGN := recsim-no-tf==0.2.3 recogym==0.1.3.0
 
 .PHONY: setup demo test soak check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train \
-	bench-metastep bench-adapt bench-simulators bench-replay peers-env obp-env protos lock clean
+	bench-metastep bench-adapt bench-simulators bench-replay bench-scale bench-activations peers-env obp-env protos lock clean
 
 setup: $(READY)
 
@@ -41,7 +41,7 @@ check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train bench-metastep bench-adapt bench-simulators bench-replay  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train bench-metastep bench-adapt bench-simulators bench-replay bench-scale bench-activations  ## all benchmarks; each writes benchmarks/results/NAME.json
 	$(BIN)/quickstudy bench report
 
 bench-demo: $(READY)
@@ -75,7 +75,7 @@ obp-env: .venv-obp/.ready  ## an environment for the Open Bandit Pipeline, which
 	.venv-obp/bin/python -m pip install --quiet --no-deps --ignore-requires-python obp==0.5.7
 	touch .venv-obp/.ready
 
-bench-control bench-metastep bench-adapt bench-simulators: bench-%: $(READY)
+bench-control bench-metastep bench-adapt bench-simulators bench-scale: bench-%: $(READY)
 	$(BIN)/quickstudy bench $*
 
 bench-train: $(READY)
@@ -87,8 +87,14 @@ bench-workers: $(READY) runs/films
 bench-serve: $(READY) runs/films
 	$(BIN)/quickstudy bench serve --policy runs/films
 
+bench-activations: $(READY) runs/films runs/other-films
+	$(BIN)/quickstudy bench activations --policy runs/films --other runs/other-films
+
 runs/films:
 	$(BIN)/quickstudy train --movielens $(MOVIELENS) --out runs/films
+
+runs/other-films:
+	$(BIN)/quickstudy train --movielens $(MOVIELENS) --seed 1 --out runs/other-films
 
 protos: $(READY)  ## regenerate the stubs beside the .proto files
 	$(BIN)/python -m protos.generate
