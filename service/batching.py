@@ -145,8 +145,9 @@ class Batcher(Generic[Request, Reply]):
         loop = asyncio.get_running_loop()
         now = perf_counter()
         self._came += 1
-        if self._held:
-            self._admit(cost, deadline - now, now)
+        if self._held and (refusal := self._refusal(cost, deadline - now)) is not None:
+            self._refused = now
+            raise refusal
         job = Job[Request, Reply](request, loop.create_future(), cost, deadline, now)
         self._pending.append(job)
         if len(self._pending) >= self._max_users:
@@ -170,26 +171,24 @@ class Batcher(Generic[Request, Reply]):
         batches = max(math.ceil(self._held / self._max_users), self._ahead / self._max_cost)
         return self._pace.seconds(batches, self._ahead) / MAX_RUNNING if self._held else 0.0
 
-    def _admit(self, cost: int, left: float, now: float) -> None:
-        """Refuses a job before it waits, where waiting is in vain; one with nobody ahead of it is always tried.
+    def _refusal(self, cost: int, left: float) -> OverloadedError | None:
+        """Why a job is refused before it waits, where waiting is in vain; one with nobody ahead of it is always tried.
 
         Args:
             cost: its candidates.
             left: seconds until its caller gives up.
-            now: what the clock says.
         """
-        refused, self._refused = self._refused, now
         wait = self.wait()
         retry = min(max(2 * wait, RETRY_S), LATEST_RETRY_S)
         if self._held >= self._max_waiting:
-            raise OverloadedError(f"{self._held} requests are waiting, the limit is {self._max_waiting}", retry)
+            return OverloadedError(f"{self._held} requests are waiting, the limit is {self._max_waiting}", retry)
         if wait > self._max_wait:
             problem = f"a request would wait {wait:.2f} s, the limit is {self._max_wait:g} s"
-            raise OverloadedError(problem, retry, "wait too long")
+            return OverloadedError(problem, retry, "wait too long")
         if wait + self._pace.seconds(1, cost) > (MAX_WAITING_SHARE * left if wait else left):
             problem = f"the reply would take {wait:.3f} s, the caller has {max(0.0, left):.3f} s"
-            raise OverloadedError(problem, retry, "deadline too near")
-        self._refused = refused
+            return OverloadedError(problem, retry, "deadline too near")
+        return None
 
     def _wait(self, now: float) -> float:
         """How long the first of a batch waits for company, seconds: not at all without a sign of any."""
