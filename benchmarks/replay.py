@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import replay_adaptive, replay_obd, replay_runs, replay_speed, replay_worlds
+from benchmarks import replay_adaptive, replay_cycle, replay_obd, replay_runs, replay_speed, replay_worlds
 from benchmarks.report import RESULTS, Claim, write
 
 COVERAGE = "coverage of simulated logs"
@@ -40,6 +40,7 @@ def run(
         "speed": lambda: replay_speed.measure(decisions),
         "replay of an adapting policy": lambda: replay_adaptive.foretold(runs=max(2, logs // 2), tell=tell),
         "cost of replaying with adaptation": lambda: replay_adaptive.cost(decisions),
+        "closing the loop": lambda: replay_cycle.closed(tell=tell),
     }
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []

@@ -118,9 +118,9 @@ QUESTIONS = (
         served=200,
     ),
     Question("recsim_interest_exploration", 1_000, trained_in="interest_exploration"),
-    Question("recsim_interest_exploration_default", 1_000, _beside(1.5, DEFAULT, "session", iterations=20, prices=0)),
+    Question("recsim_interest_exploration_default", 600, _beside(1.5, DEFAULT, "session", iterations=20, prices=0)),
     *(
-        Question(world, 300, _beside(1.5, DEFAULT, "session", **SHORT))
+        Question(world, 600, _beside(1.5, DEFAULT, "session", **SHORT))
         for world in (
             "drifting_taste_steady",
             "drifting_taste_tireless",

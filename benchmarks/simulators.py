@@ -32,7 +32,7 @@ from simulators.agents.served import ServedAgent
 from simulators.drifting_taste import DriftingTaste
 from simulators.run import meet
 
-TEST_SEED = 20_261_129
+TEST_SEED = 20_261_130
 PROCESSES = 2
 SECONDS = 18.0 * 60.0
 """After which no job starts any more, so that the last ones and the service end within 20 minutes."""
