@@ -170,7 +170,8 @@ async def test_equal_names_in_flight_are_one_decision(client: Client, server: Se
     asked = [("hedged" if n % 3 else "hedged too", CANDIDATES[n:]) for n in range(24)]
     replies = await asyncio.gather(*(client.recommend(user, some, decision_id="h") for user, some in asked))
     entries = await logged(server, of(name("hedged", "h"), name("hedged too", "h")), 2)
-    assert len(set(replies)) == len(entries) == 2
+    written = {entry.SerializeToString() for entry in entries}  # at least once: a late answer has a write repeated
+    assert len(set(replies)) == len(written) == 2
 
 
 async def test_an_erased_user_is_decided_for_anew(client: Client) -> None:

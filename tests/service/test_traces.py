@@ -46,7 +46,14 @@ async def traced(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ):
 
         async def call(method: str, request: Any) -> None:
-            await channel.unary_unary(f"/{SERVICE}/{method}", lambda x: x.SerializeToString())(request, metadata=CALLER)
+            try:
+                await channel.unary_unary(f"/{SERVICE}/{method}", lambda x: x.SerializeToString())(
+                    request, metadata=CALLER
+                )
+            finally:
+                async with asyncio.timeout(5):  # the caller may be told before the span has ended
+                    while method not in by_name(kept.get_finished_spans()):
+                        await asyncio.sleep(0.01)
 
         yield kept, call
 
