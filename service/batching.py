@@ -29,6 +29,8 @@ LATEST_RETRY_S = 5.0
 MAX_WAITING_SHARE = 0.25
 """Share of a caller's remaining time that the queue may take, as it is predicted. Under overload refusals take turns
 between the batches, so it takes up to twice as long; the rest is for the way here and back."""
+COMPANY_S = 1.0
+"""For how long, seconds, so many calls at once as there were are expected to be as many again."""
 OVERLOAD_S = 0.25
 """Seconds for which one refusal counts as a sign of more."""
 HANDOVER_SHARE = 3.0
@@ -121,6 +123,8 @@ class Batcher(Generic[Request, Reply]):
         self._alarm: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._held = 0
+        self._most = self._most_before = 0
+        self._most_since = -math.inf
         self._came = 0
         self._refused = self._took = -math.inf
         self._ended = -math.inf
@@ -150,16 +154,17 @@ class Batcher(Generic[Request, Reply]):
             raise refusal
         job = Job[Request, Reply](request, loop.create_future(), cost, deadline, now)
         self._pending.append(job)
-        if len(self._pending) >= self._max_users:
+        self._held += 1
+        self._ahead += cost
+        all_here, refusing = self._all_here(now), now - self._refused < OVERLOAD_S
+        if len(self._pending) >= self._max_users or (all_here and not refusing):
             self._flush()
         elif self._alarm is None:
-            if now - self._refused < OVERLOAD_S:
+            if refusing:
                 self._take_over(now)
             else:
                 wait = self._wait(now)
                 self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
-        self._held += 1
-        self._ahead += cost
         try:
             return await job.reply
         finally:
@@ -196,6 +201,14 @@ class Batcher(Generic[Request, Reply]):
         if not self._running and now - self._ended > QUEUED_S:
             return 0.0
         return self._window * min(1.0, max(0.0, (busy - IDLE) / (SATURATED - IDLE)))
+
+    def _all_here(self, now: float) -> bool:
+        """Whether as many calls are held as at the most lately: then there is nobody to wait for."""
+        if now - self._most_since > COMPANY_S:
+            self._most_before, self._most, self._most_since = self._most, 0, now
+        most = max(self._most, self._most_before)
+        self._most = max(self._most, self._held)
+        return self._held == most
 
     def _take_over(self, now: float) -> None:
         """Lets gRPC hand over all calls that it holds before the next batch is cut, in at most `HANDOVER_SHARE`.

@@ -172,3 +172,14 @@ async def test_under_overload_calls_are_taken_over_before_the_next_batch_is_cut(
         await asyncio.gather(*calls)
         assert ["slow"] == batches.pop(0)
         assert ([["a", "b", "c", "d"]] if refused else [["a"], ["b"], ["c"], ["d"]]) == batches
+
+
+async def test_who_completes_the_company_is_not_kept_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once eight callers have been met at once, the eighth of them starts the batch, however long the window is."""
+    seen = Recorder()
+    batcher = Batcher(seen.run)
+    await asyncio.gather(*(batcher.submit(name, 1) for name in "abcdefgh"))
+    monkeypatch.setattr(batcher, "_wait", lambda now: 30.0)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(batcher.submit(name, 1) for name in "abcdefgh"))
+    assert [list("abcdefgh")] * 2 == seen.batches
