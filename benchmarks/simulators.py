@@ -65,6 +65,8 @@ def ask(
         time.monotonic(),
         Findings([replace(question.share(share), log=str(movielens or "")) for question in QUESTIONS]),
     )
+    found.speed = speed()  # first: later the threads of gRPC would be counted too
+    tell(f"drifting_taste steps {found.speed:,.0f} users a second")
     partial = path.with_suffix(".partial.json")
     with tempfile.TemporaryDirectory() as scratch:
         todo = plan(found.questions, Path(scratch), seed)
@@ -81,8 +83,7 @@ def ask(
         for question in found.questions:
             if question.served:
                 _serve(question, Path(scratch), seed, found, tell)
-    found.speed = speed()
-    tell(f"drifting_taste steps {found.speed:,.0f} users a second; all in {(time.monotonic() - began) / 60:.1f} min")
+    tell(f"all in {(time.monotonic() - began) / 60:.1f} min")
     result = told(found, share, seed)
     path.write_text(json.dumps(result, indent=1) + "\n")
     with suppress(FileNotFoundError):
