@@ -38,7 +38,7 @@ def run(
         "coverage of slates and sequences": lambda: replay_runs.coverage(seed, replay_worlds.PRECISE * logs),
         "verdicts on simulated logs": lambda: replay_worlds.verdicts(seed, logs),
         "speed": lambda: replay_speed.measure(decisions),
-        "replay of an adapting policy": lambda: replay_adaptive.foretold(runs=max(2, logs // 2), tell=tell),
+        "replay of an adapting policy": lambda: replay_adaptive.foretold(runs=max(2, 3 * logs // 2), tell=tell),
         "cost of replaying with adaptation": lambda: replay_adaptive.cost(decisions),
         "closing the loop": lambda: replay_cycle.closed(tell=tell),
     }

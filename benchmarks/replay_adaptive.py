@@ -42,7 +42,7 @@ from replay.logged import Logged, Runs
 from replay.reading import read
 from simulators.interest_exploration import InterestExploration
 
-RUNS, USERS, STEPS, CANDIDATES, HORIZON = 100, 400, 20, 10, 3
+RUNS, USERS, STEPS, CANDIDATES, HORIZON = 300, 400, 20, 10, 3
 EXPLORING, JUDGED = 1.0, 0.6
 """Temperatures of the logging and of the judged policy, in standard deviations of the policy's scores."""
 TRUTH = 20_000
@@ -67,7 +67,7 @@ def trained(folder: Path, seed: int) -> Policy:
 
 
 def foretold(
-    folder: Path | None = None, runs: int = RUNS, seed: int = 7_000, tell: Callable[[str], None] = lambda _: None
+    folder: Path | None = None, runs: int = RUNS, seed: int = 17_000, tell: Callable[[str], None] = lambda _: None
 ) -> tuple[list[dict[str, Any]], list[Claim]]:
     """Coverage of both truths by the replay of the adapting policy and of the frozen one.
 

@@ -37,9 +37,9 @@ from simulators.agents.served import ServedAgent
 from simulators.drifting_taste import DriftingTaste
 from simulators.run import meet, run
 
-ROUNDS, TRAININGS, USERS, FRESH = 3, 3, 200, 500
+ROUNDS, TRAININGS, USERS, FRESH = 3, 6, 200, 500
 EXPLORATION, HOLD_OUT = 0.3, 0.2
-TEST_SEED = 8_100
+TEST_SEED = 9_100
 LEARNING = worlds.Settings(iterations=40, prices=4, exploration=EXPLORATION)
 AGAIN = decisions.Settings(iterations=15, exploration=EXPLORATION)
 

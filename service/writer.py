@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from time import monotonic
 
 from service.access.tenants import UserKey
 from service.decisions import Logged, new_pseudonym, stream
@@ -17,6 +19,8 @@ from service.store.named import Name
 
 _AT_ONCE = 256
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+WRITTEN_S = 1.0
+"""For how long, seconds, a written name is still told: a read from before the write may be looked at after it."""
 _LOG = logging.getLogger("quickstudy")
 
 
@@ -45,6 +49,7 @@ class Writer:
         self._copies: deque[FreshCopy] = deque()
         self._decisions: deque[Logged] = deque()
         self._named: dict[Name, bytes] = {}
+        self._written: dict[Name, tuple[float, bytes]] = {}
         self._newcomers: dict[UserKey, int] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -66,15 +71,18 @@ class Writer:
         self._wake.set()
 
     def name(self, name: Name, reply: bytes) -> None:
-        """Queues the reply of a decision that has a name; until it is written, `named` tells it."""
+        """Queues the reply of a decision that has a name; `named` tells it until readers of the store can know it."""
         if len(self._named) < self._backlog:
             self._named[name] = reply
         else:
             self._overflow(1, "named decision")
 
     def named(self, name: Name) -> bytes | None:
-        """The reply of a decision that is not written yet, None where nothing waits under this name."""
-        return self._named.get(name)
+        """The reply of a decision that is not written yet, or was just now; None where there is none of this name."""
+        if name in self._named:
+            return self._named[name]
+        time, reply = self._written.get(name, (-math.inf, None))
+        return reply if monotonic() - time < WRITTEN_S else None
 
     def pseudonym(self, user: UserKey) -> int:
         """By which number the log shall know somebody who has none; the same until it is written, when they have it."""
@@ -92,8 +100,9 @@ class Writer:
     def forget(self, user: UserKey) -> None:
         """Gives up what waits of a user but their decisions, which name nobody."""
         self._newcomers.pop(user, None)
-        for name in [name for name in self._named if name.user == user]:
-            del self._named[name]
+        for names in (self._named, self._written):
+            for name in [name for name in names if name.user == user]:
+                del names[name]
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Writes what is queued, for at most `timeout_s` seconds, and stops."""
@@ -145,8 +154,12 @@ class Writer:
             for _ in done:
                 queue.popleft()
             self._metrics.written.labels(kind).inc(len(done))
-        for name, _ in named:
-            self._named.pop(name, None)
+        now = monotonic()
+        for name, reply in named:
+            if self._named.pop(name, None) is not None:  # else its user was erased meanwhile
+                self._written[name] = now, reply
+        while self._written and now - next(iter(self._written.values()))[0] >= WRITTEN_S:
+            del self._written[next(iter(self._written))]
         for user, _ in newcomers:
             self._newcomers.pop(user, None)
         self._metrics.written.labels("named decision").inc(len(named))
