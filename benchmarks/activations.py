@@ -35,6 +35,8 @@ ASKED, CANDIDATES, EVENTS = 64, 100, 20
 """Requests whose slates are known of both versions, and users under load, with so many events each."""
 IN_FLIGHT, CHECKERS, STREAMS = 8, 4, 4
 QUIET_S = 5.0
+COUNTED_S = 6.0
+"""Seconds until likes that were recorded just now are in what is popular."""
 SHARE = 0.2
 CLOSE = 1e-3
 """Relative error of a propensity: what is popular may have faded a little since it was noted down."""
@@ -133,13 +135,14 @@ async def _under_load(
         _Policies(one) as here,
         _Policies(two) as there,
     ):
+        calls = await _warm(client, policy)
+        await asyncio.sleep(COUNTED_S)
         known = {first: await _shown(client, requests)}
         await here.activate(second)
         known[second] = await _shown(client, requests)
         await here.roll_back()
         apart = sum(a != b for a, b in zip(*known.values(), strict=True))
         assert apart > ASKED / 2, f"the policies show the same in answer to {ASKED - apart} of {ASKED} requests"
-        calls = await _warm(client, policy)
         quiet = await asyncio.to_thread(closed, one.address, cycle(calls), in_flight=IN_FLIGHT, seconds=QUIET_S)
         told, done = Changes(), threading.Event()
 
