@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 FOREIGN := recsim-no-tf==0.2.3 recogym==0.1.3.0
 
 .PHONY: setup demo test soak check bench bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train \
-	bench-metastep bench-adapt bench-simulators bench-replay bench-scale bench-activations peers-env obp-env protos lock clean
+	bench-metastep bench-adapt bench-simulators bench-replay bench-scale peers-env obp-env protos lock clean
 
 setup: $(READY)
 
@@ -41,7 +41,7 @@ check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 
 MOVIELENS ?= ../shared/data/ml-latest-small
 
-bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train bench-metastep bench-adapt bench-simulators bench-replay bench-scale bench-activations  ## all benchmarks; each writes benchmarks/results/NAME.json
+bench: bench-demo bench-coldstart bench-coat bench-control bench-serve bench-workers bench-train bench-metastep bench-adapt bench-simulators bench-replay bench-scale  ## all benchmarks; each writes benchmarks/results/NAME.json
 	$(BIN)/quickstudy bench report
 
 bench-demo: $(READY)
@@ -64,8 +64,8 @@ peers-env: .venv-peers/.ready  ## an environment for the sequential peers, whose
 
 OBD ?= ../shared/data/obd
 
-bench-replay: $(READY) obp-env
-	$(BIN)/quickstudy bench replay --obd $(OBD)
+bench-replay: $(READY) obp-env runs/films runs/other-films
+	$(BIN)/quickstudy bench replay --obd $(OBD) --policy runs/films --other runs/other-films
 
 obp-env: .venv-obp/.ready  ## an environment for the Open Bandit Pipeline, which wants numpy 1 and says Python < 3.11
 
@@ -86,9 +86,6 @@ bench-workers: $(READY) runs/films
 
 bench-serve: $(READY) runs/films
 	$(BIN)/quickstudy bench serve --policy runs/films
-
-bench-activations: $(READY) runs/films runs/other-films
-	$(BIN)/quickstudy bench activations --policy runs/films --other runs/other-films
 
 runs/films:
 	$(BIN)/quickstudy train --movielens $(MOVIELENS) --out runs/films

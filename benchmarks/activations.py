@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.load import Call, Load, closed
 from benchmarks.processes import Service, service
-from benchmarks.report import Claim, write
+from benchmarks.report import Claim
 from meta.checkpoint import load
 from protos.quickstudy.v1 import policies_pb2
 from protos.quickstudy.v1 import recommender_pb2 as pb
@@ -63,15 +63,14 @@ class Changes:
     failed: int = 0
 
 
-def run(
-    policy: Path, other: Path, out: Path, *, changes: int = 20, users: int = 100_000, kills: int = 10
-) -> dict[str, Any]:
-    """Measures, writes `out` (JSON) and returns what it wrote.
+def changed(
+    policy: Path, other: Path, changes: int = 20, users: int = 100_000, kills: int = 10
+) -> tuple[list[dict[str, Any]], list[Claim]]:
+    """Changes versions under load, and kills services while they do.
 
     Args:
         policy: serves first.
         other: of the same items; comes and goes.
-        out: file for the result.
         changes: activations, each undone.
         users: asked for, to see whom a canary serves.
         kills: activations in which the service is killed.
@@ -105,20 +104,14 @@ def run(
         {"row": f"canary of {SHARE:.0%}", "calls": users, "share": served},
         {"row": f"killed in {kills} activations", **killed},
     ]  # fmt: skip
-    return write(
-        out,
-        command="quickstudy bench activations --policy POLICY --other OTHER",
-        rows=rows,
-        claims=[
-            Claim("calls that failed by activations and roll-backs", busy.failed + told.failed, "==", 0),
-            Claim("replies that mix two versions", told.mixed, "==", 0),
-            Claim("seconds until another replica follows, most", max(told.follow_s), "<=", 2.0),
-            Claim(f"canary's share of {users:,} users: off by", abs(served - SHARE), "<=", 0.01),
-            Claim("killed in an activation: services that did not serve again", killed["silent"], "==", 0),
-            Claim("killed in an activation: acknowledged activations lost", killed["lost"], "==", 0),
-        ],
-        cores=len(os.sched_getaffinity(0)),
-    )
+    return rows, [
+        Claim("calls that failed by activations and roll-backs", busy.failed + told.failed, "==", 0),
+        Claim("replies that mix two versions", told.mixed, "==", 0),
+        Claim("seconds until another replica follows, most", max(told.follow_s), "<=", 2.0),
+        Claim(f"canary's share of {users:,} users: off by", abs(served - SHARE), "<=", 0.01),
+        Claim("killed in an activation: services that did not serve again", killed["silent"], "==", 0),
+        Claim("killed in an activation: acknowledged activations lost", killed["lost"], "==", 0),
+    ]
 
 
 def _tail(load_: Load) -> dict[str, float]:

@@ -65,23 +65,6 @@ def bench_workers(policy: Policy, out: Annotated[Path | None, typer.Option(help=
         show_result(result)
 
 
-@bench.command("activations")
-def bench_activations(
-    policy: Policy,
-    other: Annotated[Path, typer.Option(help="Another training of the same items, which comes and goes.")],
-    out: Annotated[Path | None, typer.Option(help="JSON file.")] = None,
-) -> None:
-    """Versions that come to serve and step back under load: failed calls, mixed replies, a canary's share, kills."""
-    with clear_errors():
-        from benchmarks import activations as measure
-        from benchmarks.report import RESULTS
-
-        result = measure.run(policy, other, out or RESULTS / "activations.json")
-        for row in result["rows"]:
-            show_table(row["row"], [row])
-        show_claims(result)
-
-
 @bench.command("coldstart")
 def bench_coldstart(
     interactions: Interactions = None,
@@ -262,6 +245,8 @@ def bench_faults(
 @bench.command("replay")
 def bench_replay(
     obd: Annotated[Path | None, typer.Option(help="Folder of the Open Bandit samples.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy folder that serves while versions are changed.")] = None,
+    other: Annotated[Path | None, typer.Option(help="Another one of the same items, which comes and goes.")] = None,
     logs: Annotated[int, typer.Option(help="Simulated logs a question.", min=2)] = 200,
     decisions: Annotated[int, typer.Option(help="Of the log that is timed.", min=1_000)] = 1_000_000,
     out: Annotated[Path | None, typer.Option(help="JSON file; the picture goes beside it.")] = None,
@@ -272,7 +257,7 @@ def bench_replay(
         from benchmarks.report import RESULTS
 
         path = out or RESULTS / "replay.json"
-        result = measure.run(obd, path, logs=logs, decisions=decisions, tell=typer.echo)
+        result = measure.run(obd, path, policies=(policy, other), logs=logs, decisions=decisions, tell=typer.echo)
         measure.draw(result, path.with_suffix(".png"))
         for name, rows in measure.printable(result).items():
             show_table(name, rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import replay_adaptive, replay_cycle, replay_obd, replay_runs, replay_speed, replay_worlds
+from benchmarks import activations, replay_adaptive, replay_cycle, replay_obd, replay_runs, replay_speed, replay_worlds
 from benchmarks.report import RESULTS, Claim, write
 
 COVERAGE = "coverage of simulated logs"
@@ -17,6 +17,7 @@ def run(
     obd: Path | None,
     out: Path = RESULTS / "replay.json",
     *,
+    policies: tuple[Path | None, Path | None] = (None, None),
     logs: int = replay_worlds.LOGS,
     decisions: int = replay_speed.DECISIONS_,
     seed: int = replay_worlds.TEST_SEED,
@@ -27,6 +28,7 @@ def run(
     Args:
         obd: folder of the Open Bandit samples; None leaves their question out, and its claims fail.
         out: the file to write.
+        policies: the one that serves, and the one that comes and goes; None leaves activations out, and their claim fails.
         logs: simulated logs of each kind for the verdict; five times as many for coverage, whose bar is closer.
         decisions: of the log that is timed.
         seed: of the first simulated log.
@@ -41,6 +43,7 @@ def run(
         "replay of an adapting policy": lambda: replay_adaptive.foretold(runs=max(2, 3 * logs // 2), tell=tell),
         "cost of replaying with adaptation": lambda: replay_adaptive.cost(decisions),
         "closing the loop": lambda: replay_cycle.closed(tell=tell),
+        "activations under load": lambda: _activations(*policies),
     }
     rows: list[dict[str, Any]] = []
     claims: list[Claim] = []
@@ -49,7 +52,14 @@ def run(
         found, promised = ask()
         rows += [{"question": name, **row} for row in found]
         claims += promised
-    return write(out, command="quickstudy bench replay --obd obd", rows=rows, claims=claims, seed=seed, logs=logs)
+    return write(
+        out,
+        command="quickstudy bench replay --obd obd --policy POLICY --other OTHER",
+        rows=rows,
+        claims=claims,
+        seed=seed,
+        logs=logs,
+    )
 
 
 def printable(result: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
@@ -88,6 +98,12 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+
+
+def _activations(policy: Path | None, other: Path | None) -> Answer:
+    if policy is None or other is None:
+        return [], [Claim("activations under load, left out: give --policy and --other", None, "==", 1)]
+    return activations.changed(policy, other)
 
 
 def _open_bandit(obd: Path | None) -> Answer:
