@@ -28,7 +28,7 @@ def run(
     Args:
         obd: folder of the Open Bandit samples; None leaves their question out, and its claims fail.
         out: the file to write.
-        policies: the one that serves, and the one that comes and goes; None leaves activations out, and their claim fails.
+        policies: who serves, and who comes and goes; None leaves activations out, and their claim fails.
         logs: simulated logs of each kind for the verdict; five times as many for coverage, whose bar is closer.
         decisions: of the log that is timed.
         seed: of the first simulated log.
