@@ -12,6 +12,9 @@ from meta.adapters import Support
 from meta.choice import Outcomes, over_slate
 from meta.types import BoolArray, Events, FloatArray, IntArray
 
+UNSOUND, ACCEPTED, MISLED = 0, 1, 2
+"""Verdicts on a copy: not finite or exploded; it may serve; it would have predicted the newest decisions worse than the
+prior. What `sound` finds is, as a number, one of the first two."""
 LARGEST = 1e3
 """A copy of a larger Euclidean length has exploded."""
 HELD_OUT = 10

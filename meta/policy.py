@@ -120,15 +120,16 @@ class Policy:
             told = [self._losses(prior, copy, support), support.seen.share[:, None], support.inside]
             summed = np.concat(told, axis=1) @ np.concat([support.inside, newest[:, None]], axis=1).mT
             summed[:, 3] *= support.events.slate or 1
-            accepted = gate.sound(copy)
+            verdict = gate.sound(copy).view(np.int8)
             worse = summed[:, 0, 1] < summed[:, 1, 1]
-            if worse.any() and (doubtful := worse & (events.length >= gate.LEAST) & accepted).any():
+            if worse.any() and (doubtful := worse & (events.length >= gate.LEAST) & (verdict == gate.ACCEPTED)).any():
                 some = np.flatnonzero(doubtful)
-                accepted[some] = ~self._misled(events.map(lambda x: x[some]), newest[some], attributes[some])
-        copy = np.where(accepted[:, None], copy, prior)
+                misled = self._misled(events.map(lambda x: x[some]), newest[some], attributes[some])
+                verdict[some[misled]] = gate.MISLED
+        copy = np.where((verdict == gate.ACCEPTED)[:, None], copy, prior)
         before, after, decisions, used = summed[:, :, 0].T
         decisions = clip(decisions, 1.0, None)
-        return Adaptation(copy, accepted, before / decisions, after / decisions, used.astype(np.int64))
+        return Adaptation(copy, verdict, before / decisions, after / decisions, used.astype(np.int64))
 
     def advance(self, adapted: Adaptation, events: Events, fresh: BoolArray) -> Adaptation:
         """Carries copies on by new events: the copies that `adapt` gives, at O(1) an event. Losses are not looked at.
@@ -147,10 +148,10 @@ class Policy:
         news = q_network.gather_new(self._params, self.spec, self.items.table, tail, fresh, first - start)
         with np.errstate(all="ignore"):
             copy = np.asarray(cast("Streaming", self._adapter).advance(self._params, self.spec, adapted.copy, news))
-        accepted = adapted.accepted & gate.sound(copy)
-        copy = np.where(accepted[:, None], copy, self._nobody)
+        verdict = np.where(gate.sound(copy), adapted.verdict, gate.UNSOUND)
+        copy = np.where((verdict == gate.ACCEPTED)[:, None], copy, self._nobody)
         used = adapted.events_used + fresh.sum(1)
-        return Adaptation(copy, accepted, adapted.loss_before, adapted.loss_after, used)
+        return Adaptation(copy, verdict, adapted.loss_before, adapted.loss_after, used)
 
     @property
     def half_lives_ms(self) -> tuple[float, ...]:

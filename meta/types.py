@@ -126,22 +126,22 @@ class Adaptation:
     """Adapted copies of a batch of users.
 
     Args:
-        copy: float32 [B, Z], as the adapter lays it out; the prior's where `accepted` is false.
-        accepted: bool [B], false where the gate refused the adapted vector (not finite, exploded).
+        copy: float32 [B, Z], as the adapter lays it out; the prior's where the copy was not accepted.
+        verdict: int8 [B], the gate's, see `meta.gate`.
         loss_before: float32 [B], mean choice loss on the history under the prior; 0 for an empty history.
         loss_after: float32 [B], the same under the adapted vector.
         events_used: int [B], events of known items that the copy has seen.
     """
 
     copy: FloatArray
-    accepted: BoolArray
+    verdict: IntArray
     loss_before: FloatArray
     loss_after: FloatArray
     events_used: IntArray
 
     def map(self, change: Callable[[Array], Array]) -> Adaptation:
         """Every array changed in the same way."""
-        return Adaptation(*map(change, (self.copy, self.accepted, self.loss_before, self.loss_after, self.events_used)))
+        return Adaptation(*map(change, (self.copy, self.verdict, self.loss_before, self.loss_after, self.events_used)))
 
 
 @dataclass(frozen=True, slots=True)

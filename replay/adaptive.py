@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from meta import histories
+from meta import gate, histories
 from meta.policy import Policy
 from meta.ranking import drop_repeats, log_propensities
 from meta.types import BoolArray, Context, Events, FloatArray, IntArray
@@ -167,7 +167,7 @@ class _Seat:
             return prior, np.zeros(events.users, np.int32)
         adapted = self._policy.adapt(events)
         copy = np.where(known[:, None], adapted.copy, prior)
-        return copy, np.where(known & adapted.accepted, adapted.events_used, 0).astype(np.int32)
+        return copy, np.where(known & (adapted.verdict == gate.ACCEPTED), adapted.events_used, 0).astype(np.int32)
 
     def _histories(self, some: IntArray) -> Events:
         """The newest events [b, T] of the user before each decision, in the order in which the store keeps them."""

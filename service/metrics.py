@@ -57,9 +57,8 @@ class Metrics:
         self.rank_seconds = histogram("rank_seconds", "Computation of a batch: decode, adapt, rank, reply.", SECONDS)
         self.adaptation_seconds = histogram("adaptation_seconds", "Adaptation of the users of a batch.", SECONDS)
         self.busy = gauge("busy_ratio", "Share of one core in use lately; of several workers the busiest.", "livemax")
-        self.copies = counter(
-            "copies_total", "Copies used: cached, carried on or adapted on the way; of these refused.", "state"
-        )
+        self.copies = counter("copies_total", "Copies used: cached, carried on or adapted on the way.", "state")
+        self.gate_rejections = counter("gate_rejections_total", "New copies that may not serve, by why.", "reason")
         self.adaptation_loss = histogram(
             "adaptation_loss_nats", "Mean choice loss of a history, before and after adaptation to it.", NATS, "moment"
         )

@@ -11,6 +11,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from meta import gate
 from meta.policy import Policy
 from meta.types import Adaptation, Context, Events, FloatArray, IntArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
@@ -22,9 +23,15 @@ _LOG = logging.getLogger("quickstudy")
 
 NO_EVENTS = "no events"
 UNKNOWN_EVENTS = "no event of a known item"
-REFUSED = "the adapted copy was refused"
-FAILED = "adaptation failed"
 UNREADABLE = "the history is unreadable"
+FAILED = -1
+"""Where the gate has no verdict, as adaptation failed."""
+REFUSED = {
+    gate.UNSOUND: "the adapted copy was refused: not finite, or exploded",
+    gate.MISLED: "the adapted copy was refused: worse than the prior at the newest decisions",
+    FAILED: "adaptation failed",
+}
+"""Why there is no copy, by verdict."""
 
 
 @dataclass(slots=True)
@@ -58,7 +65,11 @@ class Personaliser:
         self.packing = copies.Packing(policy)
         self._seconds = metrics.adaptation_seconds
         self._before, self._after = (metrics.adaptation_loss.labels(moment) for moment in ("before", "after"))
-        self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached", "refused")}
+        self._made = {kind: metrics.copies.labels(kind) for kind in ("adapted", "carried", "cached")}
+        self._rejected = {
+            verdict: metrics.gate_rejections.labels(reason)
+            for verdict, reason in ((gate.UNSOUND, "unsound"), (gate.MISLED, "misled"))
+        }
 
     def users(self, kept: Kept, context: Context) -> Users:
         """Decodes histories and copies, and adapts the users whose copy is missing or older than what is kept."""
@@ -67,22 +78,23 @@ class Personaliser:
         found = self.packing.unpack(kept.copies, state.watermark, self.packing.marks(kept.attributes, state.mark))
         known = state.events.mask.any(axis=1)
         stale = np.flatnonzero(known & ~found.current)
-        adapted: Adaptation = found.adaptation
-        failed: IntArray = stale[:0]
+        adapted, fresh = found.adaptation, stale
         if stale.size:
             started = perf_counter()
-            adapted, failed = self._renew(state.events, context.attributes, values, found, stale)
+            adapted = self._renew(state.events, context.attributes, values, found, stale)
+            fresh = stale[adapted.verdict[stale] != FAILED]
             self._seconds.observe(perf_counter() - started)
         if hits := int(np.count_nonzero(known & found.current)):
             self._made["cached"].inc(hits)
+        accepted = adapted.verdict == gate.ACCEPTED
         if context.attributes.any():
             prior = self._policy.prior(len(values), context.attributes)
-            adapted = replace(adapted, copy=np.where(adapted.accepted[:, None], adapted.copy, prior))
+            adapted = replace(adapted, copy=np.where(accepted[:, None], adapted.copy, prior))
+        personal = known & accepted
         source, reason = [pb.SOURCE_ADAPTED] * len(values), [""] * len(values)
-        for i in np.flatnonzero(~known | ~adapted.accepted).tolist():
-            source[i], reason[i] = pb.SOURCE_PRIOR, FAILED if i in failed else _why_prior(state, known, i)
-        fresh = np.setdiff1d(stale, failed) if failed.size else stale
-        return Users(state, context, adapted, source, reason, fresh, known & found.current & adapted.accepted)
+        for i in np.flatnonzero(~personal).tolist():
+            source[i], reason[i] = pb.SOURCE_PRIOR, _why_prior(state, known, adapted, i)
+        return Users(state, context, adapted, source, reason, fresh, personal & found.current)
 
     def to_keep(self, keys: Sequence[UserKey], kept: Kept, users: Users) -> list[FreshCopy]:
         """The new copies of a batch as the store keeps them."""
@@ -103,31 +115,39 @@ class Personaliser:
         values: Sequence[bytes | None],
         found: copies.Copies,
         stale: IntArray,
-    ) -> tuple[Adaptation, IntArray]:
-        """The batch with the copies of the users in `stale` made anew or carried on, and those for whom that failed."""
+    ) -> Adaptation:
+        """The batch with the copies of the users in `stale` made anew or carried on."""
         adapted, anew = found.adaptation, stale
         if self._policy.streams:
             new = np.zeros(events.users, np.int64)
             for i in stale[found.usable[stale]].tolist():
                 new[i] = history.newest(values[i] or b"", int(found.watermark[i]))
-            on = np.flatnonzero((new > 0) & adapted.accepted)
+            on = np.flatnonzero((new > 0) & (adapted.verdict == gate.ACCEPTED))
             if on.size:
-                adapted = _put(adapted, on, self._carry(events, values, adapted, new, on))
+                carried = self._carry(events, values, adapted, new, on)
+                self._tell_rejections(carried)
+                adapted = _put(adapted, on, carried)
                 self._made["carried"].inc(int(on.size))
                 anew = np.setdiff1d(stale, on)
         if not anew.size:
-            return adapted, anew
+            return adapted
         everybody = anew.size == events.users
         some = events if everybody else events.map(lambda x: x[anew])
-        made, missed = self._adapt(some, attributes if everybody else attributes[anew])
+        made = self._adapt(some, attributes if everybody else attributes[anew])
         self._tell_losses(made)
+        self._tell_rejections(made)
         self._made["adapted"].inc(int(anew.size))
-        self._made["refused"].inc(int(np.count_nonzero(~made.accepted)) - len(missed))
-        return made if everybody else _put(adapted, anew, made), anew[missed]
+        return made if everybody else _put(adapted, anew, made)
+
+    def _tell_rejections(self, made: Adaptation) -> None:
+        """Counts the copies that the gate keeps from serving."""
+        for verdict in made.verdict[made.verdict != gate.ACCEPTED].tolist():
+            if verdict != FAILED:
+                self._rejected[verdict].inc()
 
     def _tell_losses(self, made: Adaptation) -> None:
         """Notes how much better the copies that may serve fit their histories than the prior does."""
-        fitted = made.accepted & (made.events_used > 0)
+        fitted = (made.verdict == gate.ACCEPTED) & (made.events_used > 0)
         for histogram, losses in ((self._before, made.loss_before), (self._after, made.loss_after)):
             for loss in losses[fitted].tolist():
                 histogram.observe(loss)
@@ -141,27 +161,27 @@ class Personaliser:
         fresh = (at >= size - new[on, None]) & (at < size)
         return self._policy.advance(adapted.map(lambda x: x[on]), events.map(lambda x: x[on]), fresh)
 
-    def _adapt(self, events: Events, attributes: FloatArray) -> tuple[Adaptation, list[int]]:
-        """Copies of a batch, and the users for whom that failed: whatever is odd about one, the others are adapted."""
+    def _adapt(self, events: Events, attributes: FloatArray) -> Adaptation:
+        """Copies of a batch: whatever is odd about one user, the others are adapted."""
         try:
-            return self._policy.adapt(events, attributes), []
+            return self._policy.adapt(events, attributes)
         except Exception:
             if events.users == 1:
                 _LOG.exception("adaptation of a user failed")
                 none = np.zeros(1, np.float32)
                 prior = self._policy.prior(1, attributes)
-                return Adaptation(prior, np.zeros(1, bool), none, none, np.zeros(1, np.int64)), [0]
+                return Adaptation(prior, np.full(1, FAILED, np.int8), none, none, np.zeros(1, np.int64))
         rows = [itemgetter(slice(i, i + 1)) for i in range(events.users)]
         alone = [self._adapt(events.map(row), row(attributes)) for row in rows]
-        parts = [[getattr(copy, name) for copy, _ in alone] for name in Adaptation.__dataclass_fields__]
-        return Adaptation(*map(np.concatenate, parts)), [i for i, (_, failed) in enumerate(alone) if failed]
+        parts = [[getattr(copy, name) for copy in alone] for name in Adaptation.__dataclass_fields__]
+        return Adaptation(*map(np.concatenate, parts))
 
 
-def _why_prior(state: history.Histories, known: npt.NDArray[np.bool_], i: int) -> str:
+def _why_prior(state: history.Histories, known: npt.NDArray[np.bool_], adapted: Adaptation, i: int) -> str:
     if state.unreadable[i]:
         return UNREADABLE
     if known[i]:
-        return REFUSED
+        return REFUSED[int(adapted.verdict[i])]
     return UNKNOWN_EVENTS if state.watermark[i] else NO_EVENTS
 
 

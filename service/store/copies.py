@@ -62,7 +62,7 @@ class Packing:
             ("loss_after", "<f2"),
         ]
         self._form: np.dtype[Any] = np.dtype(
-            [*head, ("events_used", "<u2"), ("accepted", "<u2"), ("copy", number, (policy.width,))]
+            [*head, ("events_used", "<u2"), ("verdict", "<i2"), ("copy", number, (policy.width,))]
         )
 
     @property
@@ -81,7 +81,7 @@ class Packing:
         value["loss_before"] = np.clip(np.nan_to_num(adaptation.loss_before), 0.0, _LARGEST_HALF)
         value["loss_after"] = np.clip(np.nan_to_num(adaptation.loss_after), 0.0, _LARGEST_HALF)
         value["events_used"] = adaptation.events_used
-        value["accepted"] = adaptation.accepted
+        value["verdict"] = adaptation.verdict
         value["copy"] = adaptation.copy
         return [row.tobytes() for row in value]
 
@@ -109,7 +109,7 @@ class Packing:
         used: IntArray = stored["events_used"].astype(np.int64)
         adaptation = Adaptation(
             copy=np.where(usable[:, None], stored["copy"].astype(np.float32), self._prior),
-            accepted=stored["accepted"].astype(bool),
+            verdict=stored["verdict"].astype(np.int8),
             loss_before=stored["loss_before"].astype(np.float32),
             loss_after=stored["loss_after"].astype(np.float32),
             events_used=used,

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import torch
 
-from meta import q_network
+from meta import gate, q_network
 from meta.adapters import ADAPTERS, finetune
 from meta.adapters.lstm_memory import cell, halved, places, recurrent, time_gaps
 from meta.checkpoint import Checkpoint
@@ -193,7 +193,7 @@ def test_streaming_equals_the_whole_sequence() -> None:
     events = histories(np.random.default_rng(7))
     events.mask[1, 1] = False  # an item that the catalogue does not know
     none = np.zeros(4, np.float32)
-    adapted = Adaptation(policy.prior(4), np.ones(4, bool), none, none, np.zeros(4, np.int64))
+    adapted = Adaptation(policy.prior(4), np.full(4, gate.ACCEPTED), none, none, np.zeros(4, np.int64))
     for t in range(events.item.shape[1]):
         until = np.arange(events.item.shape[1]) <= t
         seen = Events(

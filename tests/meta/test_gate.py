@@ -29,25 +29,25 @@ def met_alone(reward: list[float]) -> Events:
 
 
 @pytest.mark.parametrize(
-    ("reward", "accepted"),
+    ("reward", "verdict"),
     [
-        ([1.0] * 24 + [0.0] * 10, False),  # what was learnt from the first 24 has misled about all that followed
-        ([1.0] * 24 + [0.0] * 16, True),  # until the copy has learnt better
-        ([1.0] * 9 + [0.0] * 10, True),  # too short to tell
-        ([1.0] * 34, True),
-        ([1.0] * 33 + [0.0], True),  # one event, however surprising, decides nothing
-        ([1.0] * 28 + [0.0] * 6, True),  # nor do six
+        ([1.0] * 24 + [0.0] * 10, gate.MISLED),  # what was learnt from the first 24 has misled about all that followed
+        ([1.0] * 24 + [0.0] * 16, gate.ACCEPTED),  # until the copy has learnt better
+        ([1.0] * 9 + [0.0] * 10, gate.ACCEPTED),  # too short to tell
+        ([1.0] * 34, gate.ACCEPTED),
+        ([1.0] * 33 + [0.0], gate.ACCEPTED),  # one event, however surprising, decides nothing
+        ([1.0] * 28 + [0.0] * 6, gate.ACCEPTED),  # nor do six
     ],
 )
 def test_a_copy_that_predicts_worse_than_the_prior_is_refused(
-    tmp_path: Path, reward: list[float], accepted: bool
+    tmp_path: Path, reward: list[float], verdict: int
 ) -> None:
     """Where the copy fits the ten newest decisions worse, the one made before them is judged; then the prior serves."""
     save(tmp_path / "p", *checkpoint_parts())
     policy = Policy.load(tmp_path / "p")
     adapted = policy.adapt(met_alone(reward))
-    assert accepted == adapted.accepted[0]
-    assert accepted != bool((adapted.copy == policy.prior(1)).all())
+    assert verdict == adapted.verdict[0]
+    assert (verdict == gate.MISLED) == (adapted.copy == policy.prior(1)).all()
 
 
 def test_a_user_is_judged_alike_in_any_company(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_user_is_judged_alike_in_any_company(tmp_path: Path) -> None:
     for i in range(6):
         alone = policy.adapt(events.map(lambda x, i=i: x[i : i + 1]))
         np.testing.assert_allclose(alone.copy[0], together.copy[i], atol=1e-3)
-        assert alone.accepted[0] == together.accepted[i]
+        assert alone.verdict[0] == together.verdict[i]
 
 
 def test_what_comes_before_the_ten_newest_decisions() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from meta import gate
 from meta.catalogue import Catalogue
 from meta.checkpoint import PolicyError, save
 from meta.errors import InputError
@@ -175,7 +176,7 @@ def test_a_copy_that_explodes_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "p", manifest, params | {"maml.rate": params["maml.rate"] + 1e6}, catalogue)
     policy = Policy.load(tmp_path / "p")
     adaptation = policy.adapt(histories(np.random.default_rng(0)))
-    assert adaptation.accepted.tolist() == [True, False, False, False]
+    assert adaptation.verdict.tolist() == [gate.ACCEPTED, gate.UNSOUND, gate.UNSOUND, gate.UNSOUND]
     assert (adaptation.copy == policy.prior(4)).all()
 
 

@@ -212,23 +212,39 @@ async def test_a_damaged_history_harms_only_its_user(client: Client, server: Ser
     assert (await client.recommend("damaged", CANDIDATES)).adaptation.events_used == 1
 
 
+async def refusal(client: Client, user: str) -> str:
+    """Why a user is ranked by the prior, for their new copy and for the same one as it comes from the store."""
+    fresh = await client.recommend(user, CANDIDATES)
+    while not (await client.get_user(user)).copy.current:
+        await asyncio.sleep(0.01)
+    kept = await client.recommend(user, CANDIDATES)
+    assert {pb.SOURCE_PRIOR} == {fresh.adaptation.source, kept.adaptation.source}
+    assert fresh.adaptation.reason == kept.adaptation.reason
+    return kept.adaptation.reason
+
+
 async def test_an_exploded_copy_is_refused(tmp_path: Path) -> None:
-    """Where adaptation explodes, the prior is served, the reason given, and the refusal remembered."""
+    """Where adaptation explodes, the prior is served, the reason given, and the refusal counted once and remembered."""
     server = start_server(make_policy(tmp_path / "p", scale={"maml.rate": 1e6}), tmp_path / "data")
     async with Client(server.target) as client:
         await client.record([event("u", "e", "i1")])
-        for _ in range(2):
-            reply = await client.recommend("u", CANDIDATES)
-            assert (reply.adaptation.source, reply.adaptation.reason) == (
-                pb.SOURCE_PRIOR,
-                "the adapted copy was refused",
-            )
-            await asyncio.sleep(0.1)
-        assert (await client.get_user("u")).copy.current
+        assert await refusal(client, "u") == (reason := "the adapted copy was refused: not finite, or exploded")
         samples = server.metrics()
         assert samples['quickstudy_copies_total{state="adapted"}'] == 1
-        assert samples['quickstudy_served_total{reason="the adapted copy was refused",source="prior"}'] == 2
+        assert samples['quickstudy_gate_rejections_total{reason="unsound"}'] == 1
+        assert samples['quickstudy_gate_rejections_total{reason="misled"}'] == 0
+        assert samples[f'quickstudy_served_total{{reason="{reason}",source="prior"}}'] == 2
     assert server.stop() == 0
+
+
+async def test_a_misled_copy_is_refused(client: Client, server: Server) -> None:
+    """Somebody who liked an item 24 times and then left it 10 times is ranked by the prior, for that reason."""
+    rejected = 'quickstudy_gate_rejections_total{reason="misled"}'
+    before = server.metrics()[rejected]
+    await client.record([event("misled", f"e{n}", "i1", float(n < 24), 1_000 + n) for n in range(34)])
+    reason = "the adapted copy was refused: worse than the prior at the newest decisions"
+    assert await refusal(client, "misled") == reason
+    assert server.metrics()[rejected] - before == 1
 
 
 async def test_health_and_reflection_answer(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from meta import gate
 from meta.assortment import Assortment
 from meta.catalogue import Catalogue, id_hash
 from meta.checkpoint import Checkpoint
@@ -86,13 +87,14 @@ def test_a_copy_comes_back_as_it_was_made(adapter: str) -> None:
     policy, other = (Policy(Checkpoint(*checkpoint_parts(adapter), version)) for version in ("ff", "fe"))
     copy = np.array([[0.5, -2.0], [1.0, 3.0]], np.float32).repeat(policy.width // 2 + 1, 1)[:, : policy.width]
     one = np.ones(2, np.float32)
-    made = Adaptation(copy, np.array([True, False]), one, one / 2, one * 7)
+    made = Adaptation(copy, np.array([gate.ACCEPTED, gate.MISLED]), one, one / 2, one * 7)
     packed = copies.Packing(policy).pack(made, np.array([11, 12], np.uint64), np.zeros(2, np.uint64))
     now = np.array([11, 99, 0], np.uint64)
     found = copies.Packing(policy).unpack([*packed, None], now, np.zeros(3, np.uint64))
     assert found.current.tolist() == [True, False, False]
     assert found.watermark.tolist() == [11, 12, 0]
     assert found.adaptation.copy.tolist() == [*copy.tolist(), policy.prior(1)[0].tolist()]
+    assert found.adaptation.verdict[:2].tolist() == [gate.ACCEPTED, gate.MISLED]
     assert (found.adaptation.events_used[0], found.adaptation.loss_after[0]) == (7, 0.5)
     changed = copies.Packing(policy).unpack(packed, now[:2], np.array([0, 7], np.uint64))
     assert (changed.usable.tolist(), found.usable.tolist()) == ([True, False], [True, True, False])
