@@ -132,7 +132,8 @@ def joined(
     names; rewards of one position are added up.
 
     Args:
-        log: in any order; `reward`, `begin` and `seen` are filled in here.
+        log: in any order; `reward`, `begin` and `seen` are filled in here. Events of user -1 tell rewards only, and are
+            left out afterwards.
         decision_key: int64 [n], a hash of (user, decision id).
         event_key: int64 [m], the same of the decision that an event names; anything where it names none (tag 0).
         window_ms: a reward counts until so long after its decision.
@@ -148,6 +149,8 @@ def joined(
         decisions,
         reward=_rewards(decisions, recorded, decision_key, event_key[arrived], position[arrived], window_ms, default),
     )
+    if nobodys := int(np.searchsorted(recorded.user, 0)):
+        recorded = _taken(recorded, np.arange(nobodys, len(recorded.user)))
     begin = np.searchsorted(recorded.user, decisions.user)
     return replace(
         log, decisions=replace(decisions, begin=begin, seen=_seen(decisions, recorded, begin)), recorded=recorded

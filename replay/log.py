@@ -22,6 +22,8 @@ VERSION = 1
 """Of both schemas; a change that an older reader would misread raises it."""
 ROWS = 1 << 16
 """Rows of a row group: what a reader holds of a file at once."""
+UNKNOWN = "unknown-"
+"""Before the id of a decision: the user of one of whom the service could not tell whose it was."""
 _TIME = pa.timestamp("ms", tz="UTC")
 
 
@@ -39,7 +41,7 @@ DECISIONS = _schema(
     {
         "decision_id": pa.string(),
         "time": _TIME,  # when it was answered
-        "user": pa.string(),  # a pseudonym, the same in both tables, another one in each tenant
+        "user": pa.string(),  # a pseudonym, the same in both tables, another one in each tenant; or `UNKNOWN`
         "tenant": pa.string(),
         "policy_version": pa.string(),
         "adapter": pa.string(),

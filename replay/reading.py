@@ -143,10 +143,21 @@ class _Reader:
             yield {name: column if column is None else column[good] for name, column in table.items()}
 
     def happened(self, batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-        """Columns of the usable events of each row group, of users who had decisions."""
+        """Columns of the usable events of each row group, of users who had decisions.
+
+        An event that names a decision of an unknown user comes a second time, as nobody's, for that decision's reward.
+        """
         met: set[int] = set()
+        unknown = {user for user in self.users if user.startswith(log.UNKNOWN)}
+        codes = self.users | dict.fromkeys(unknown, -1)
         for batch in batches:
-            users, ids = batch["user"].to_pylist(), batch["event"].to_pylist()
+            users = batch["user"].to_pylist()
+            if unknown:
+                deciders = [f"{log.UNKNOWN}{name}" for name in batch["decision_id"].to_pylist()]
+                again = [at for at, user in enumerate(deciders) if user in unknown]
+                batch = batch.take(pa.array([*range(len(users)), *again], pa.int64()))
+                users += [deciders[at] for at in again]
+            ids = batch["event"].to_pylist()
             keys = list(map(hash, zip(users, ids, strict=True)))
             ours = [at for at, user in enumerate(users) if user in self.users]
             new = [at for at in ours if not (keys[at] in met or met.add(keys[at]))]  # type: ignore[func-returns-value]
@@ -162,7 +173,7 @@ class _Reader:
             )
             of, named = [users[at] for at in new], taken["decision_id"].to_pylist()
             table = {
-                "user": np.fromiter(map(self.users.__getitem__, of), np.int32, len(new)),
+                "user": np.fromiter(map(codes.__getitem__, of), np.int32, len(new)),
                 "item": self._codes(taken["item_id"]),
                 "reward": reward,
                 "time": _ms(taken["time"]),

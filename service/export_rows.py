@@ -127,7 +127,7 @@ class Rows:
 
 def user_of(pseudonym: int, decision_id: str) -> str:
     """A user's name in the tables; of somebody whom nobody knows that of the decision, which no other user has."""
-    return f"{pseudonym:016x}" if pseudonym else f"unknown-{decision_id}"
+    return f"{pseudonym:016x}" if pseudonym else log.UNKNOWN + decision_id
 
 
 def _path(out: Path, table: str, file: int) -> Path:

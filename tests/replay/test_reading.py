@@ -38,6 +38,18 @@ def test_an_event_of_another_user_is_no_reward(tmp_path: Path) -> None:
     assert [0.0, 1.0] == found.decisions.reward[:, 1].tolist()
 
 
+def test_a_decision_of_an_unknown_user_gets_its_reward(tmp_path: Path) -> None:
+    """From the event that names it, in whichever part its user is; the event stays in that user's history, once."""
+    shown = decisions(4, user=["unknown-d0", "u", "unknown-d2", "u"])
+    found = written(tmp_path, shown, events(3, user=["u"] * 3))
+    assert [1.0, 1.0, 1.0, 0.0] == found.decisions.reward[np.argsort(found.decisions.time_ms), 1].tolist()
+    assert ([0, 0, 1, 3], 3) == (sorted(found.decisions.seen), len(found.recorded.user))
+    parts = [read(tmp_path, part, 3) for part in range(3)]
+    assert (3.0, 3) == (
+        sum(part.decisions.reward.sum() for part in parts), sum(len(part.recorded.user) for part in parts)
+    )  # fmt: skip
+
+
 def test_what_comes_again_counts_once(tmp_path: Path) -> None:
     """Export is at least once: a file twice changes nothing but the count of repeats."""
     log.write(tmp_path / "decisions-0.parquet", "decisions", decisions(2))

@@ -192,6 +192,16 @@ def test_an_activation_finds_its_decision(store: Redis, tmp_path: Path) -> None:
     assert reading.read(tmp_path).not_shown == 0
 
 
+def test_a_decision_made_without_the_store_gets_its_reward(store: Redis, tmp_path: Path) -> None:
+    """It knows no user; the event that names it does, and was kept once the store was back."""
+    put(store, "back:", decision("d", user=0))
+    liked = decision_pb2.Outcome(event_hash=1, item_id="i1", reward=1.0, time_ms=1_500, decision_id="d")
+    told = decision_pb2.Recorded(time_ms=2_000, user=7, outcomes=[liked])
+    store.xadd("back:qs:events:0", {"e": told.SerializeToString()})
+    assert exported(store, tmp_path, "back:").events == 1
+    assert reading.read(tmp_path).decisions.reward.tolist() == [[1.0]]
+
+
 def test_a_shadows_slate_is_a_row_of_its_own(store: Redis, tmp_path: Path) -> None:
     """It names the decision that it would have taken the place of, and replay reads past it."""
     shown = pb.RecommendResponse(
