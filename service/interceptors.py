@@ -53,8 +53,10 @@ Handler = Callable[[Any, Context, str], Awaitable[bytes]]
 """Takes the parsed request, the call's context and the caller's tenant."""
 NewsHandler = Callable[[Any, Context, str], AsyncGenerator[bytes, None]]
 """As `Handler`, of a call that is answered by many messages."""
-Call = Callable[[bytes, Context], Awaitable[bytes]]
-"""Takes the bytes of a request, as gRPC hands it over."""
+Call = Callable[[Any, Context], Awaitable[Any]]
+"""Takes the bytes of a request, or the stream of them, as gRPC hands it over."""
+Around = Callable[[str, Call], Call]
+"""Takes the name of a method and its call, and gives that call with something around it: a span."""
 
 _CODES: Mapping[type[ServiceError], tuple[grpc.StatusCode, int, str]] = {
     InvalidFieldError: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -87,50 +89,66 @@ def method_handler(
     parse: Callable[[bytes], Any],
     metrics: Metrics,
     gate: Gate | None,
-    around: Callable[[str, Call], Call] | None = None,
+    around: Around | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """Returns the unary handler of method `name`: gate -> parse -> handler -> bytes, timed, its errors translated.
-
-    The gate comes first, so that a stranger's bytes are not even parsed; None lets everybody in. `around` traces calls.
-    """
-    seconds = metrics.request_seconds.labels(name)
-
-    async def call(raw: bytes, context: Context) -> bytes:
-        started = perf_counter()
-        try:
-            tenant = NOBODY if gate is None else gate.admit(name, context)
-            return await handler(parsed(raw, parse, name), context, tenant)
-        except Exception as error:
-            await failed(name, context, error, metrics)
-        finally:
-            seconds.observe(perf_counter() - started)
-
-    traced = call if around is None else around(name, call)
-    return grpc.unary_unary_rpc_method_handler(traced, request_deserializer=None, response_serializer=None)
+    """The unary handler of method `name`: gate -> parse -> handler -> bytes; see `guarded`."""
+    call = guarded(
+        name, lambda raw, context, tenant: handler(parsed(raw, parse, name), context, tenant), metrics, gate, around
+    )
+    return grpc.unary_unary_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
 
 
 def news_handler(
-    name: str, handler: NewsHandler, parse: Callable[[bytes], Any], metrics: Metrics, gate: Gate | None
+    name: str,
+    handler: NewsHandler,
+    parse: Callable[[bytes], Any],
+    metrics: Metrics,
+    gate: Gate | None,
+    around: Around | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """The handler of method `name`, which answers one request by many messages; all else as in `method_handler`.
 
     Where the call ends early, the handler is closed before that is told.
     """
+
+    async def answer(raw: bytes, context: Context, tenant: str) -> None:
+        async with aclosing(handler(parsed(raw, parse, name), context, tenant)) as news:
+            async for message in news:
+                await context.write(message)
+
+    call = guarded(name, answer, metrics, gate, around)
+    return grpc.unary_stream_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
+
+
+def guarded(
+    name: str,
+    answer: Callable[[Any, Context, str], Awaitable[Any]],
+    metrics: Metrics,
+    gate: Gate | None,
+    around: Around | None,
+) -> Call:
+    """A call of method `name` as gRPC makes it: past the gate, timed, its errors translated.
+
+    The gate comes first, so that a stranger's bytes are not even parsed.
+
+    Args:
+        answer: takes what gRPC hands over, the call's context and the caller's tenant.
+        gate: None lets everybody in.
+        around: traces the call; None: nobody wants that.
+    """
     seconds = metrics.request_seconds.labels(name)
 
-    async def call(raw: bytes, context: Context) -> None:
+    async def call(raw: Any, context: Context) -> Any:
         started = perf_counter()
         try:
             tenant = NOBODY if gate is None else gate.admit(name, context)
-            async with aclosing(handler(parsed(raw, parse, name), context, tenant)) as news:
-                async for message in news:
-                    await context.write(message)
+            return await answer(raw, context, tenant)
         except Exception as error:
             await failed(name, context, error, metrics)
         finally:
             seconds.observe(perf_counter() - started)
 
-    return grpc.unary_stream_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
+    return call if around is None else around(name, call)
 
 
 async def failed(name: str, context: Context, error: Exception, metrics: Metrics) -> NoReturn:

@@ -187,13 +187,13 @@ async def running(settings: ServerSettings, worker: bool = False) -> AsyncIterat
         source = Source(
             url, settings.store.prefix, NOBODY, decisions.shards, decisions.reward_window_s, decisions.default_reward
         )
-        evaluation = Evaluation(serving, library, store, source, settings.evaluation, metrics, gate)
+        evaluation = Evaluation(serving, library, store, source, settings.evaluation, metrics, gate, traces)
         servicer = Servicer(
             serving, store, batcher, popularity, metrics, gate, writer, stock, streams, shards, access, traces
         )
         healthy = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package ships no types
         server = grpc.aio.server(options=_options(settings, worker))
-        policies = PoliciesServicer(serving, library, succession, settings.policies.require, metrics, gate)
+        policies = PoliciesServicer(serving, library, succession, settings.policies.require, metrics, gate, traces)
         server.add_generic_rpc_handlers((servicer.handlers(), policies.handlers(), evaluation.handlers()))
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         services = (SERVICE, POLICIES, EVALUATION)

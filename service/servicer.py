@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -107,14 +108,13 @@ class Servicer:
             "DeleteItems": (self.delete_items, pb.DeleteItemsRequest.FromString),
             "ActivateDecision": (self.activate_decision, pb.ActivateDecisionRequest.FromString),
         }
-        around = self._traces.around if self._traces else None
+        around = partial(self._traces.around, SERVICE) if self._traces else None
         wrapped = {
             name: method_handler(name, call, parse, self._metrics, self._gate, around)
             for name, (call, parse) in calls.items()
         }
-        wrapped["RecommendStream"] = stream_handler(
-            "RecommendStream", self.recommend, pb.RecommendRequest.FromString, self._metrics, self._gate, self._streams
-        )
+        name, parse = "RecommendStream", pb.RecommendRequest.FromString
+        wrapped[name] = stream_handler(name, self.recommend, parse, self._metrics, self._gate, self._streams, around)
         return grpc.method_handlers_generic_handler(SERVICE, wrapped)
 
     async def recommend(self, request: pb.RecommendRequest, context: Context, tenant: str) -> bytes:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 
 from service.access.gate import Context, Gate
-from service.access.tenants import NOBODY
 from service.errors import (
     RETRY_S,
     DrainingError,
@@ -21,7 +20,7 @@ from service.errors import (
     OverloadedError,
     ServiceError,
 )
-from service.interceptors import Handler, failed, parsed
+from service.interceptors import Around, Handler, guarded, parsed
 from service.metrics import Metrics
 
 IN_FLIGHT = 32
@@ -63,20 +62,14 @@ def stream_handler(
     metrics: Metrics,
     gate: Gate | None,
     streams: Streams,
+    around: Around | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """The handler of a stream whose every request is a call of `handler`; errors as in `interceptors`."""
-    seconds = metrics.request_seconds.labels(name)
+    """The handler of a stream whose every request is a call of `handler`; all else as in `interceptors`."""
 
-    async def call(requests: Any, context: Context) -> None:
-        started = perf_counter()
-        try:
-            tenant = NOBODY if gate is None else gate.admit(name, context)
-            await _Stream(handler, parse, context, tenant, gate, name).run(streams)
-        except Exception as error:
-            await failed(name, context, error, metrics)
-        finally:
-            seconds.observe(perf_counter() - started)
+    def answer(requests: Any, context: Context, tenant: str) -> Awaitable[None]:
+        return _Stream(handler, parse, context, tenant, gate, name).run(streams)
 
+    call = guarded(name, answer, metrics, gate, around)
     return grpc.stream_stream_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
 
 
@@ -100,7 +93,8 @@ class _Stream:
 
     async def run(self, streams: Streams) -> None:
         """Answers the stream; raises what ends it early, after the answers of all requests before."""
-        reader = asyncio.create_task(self._read())
+        # A context of its own: stages of each request would flood the trace of a bulk caller.
+        reader = asyncio.create_task(self._read(), context=contextvars.Context())
         streams.reads(reader)
         at = 0
         try:

@@ -20,7 +20,6 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service.access.gate import Context
-from service.client.habits import SERVICE
 from service.interceptors import Call
 
 if TYPE_CHECKING:
@@ -41,15 +40,15 @@ class Traces:
         self._tracer = provider.get_tracer("quickstudy")
         self._propagator = TraceContextTextMapPropagator()
 
-    def around(self, method: str, call: Call) -> Call:
+    def around(self, service: str, method: str, call: Call) -> Call:
         """The same call in a span, which is a child of the caller's where its metadata has a W3C `traceparent`."""
-        about = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": method}
+        about = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
 
-        async def traced(raw: bytes, context: Context) -> bytes:
+        async def traced(raw: Any, context: Context) -> Any:
             metadata: Any = context.invocation_metadata() or ()  # pairs, whatever the stubs say
             parent = self._propagator.extract({name: value for name, value in metadata if name in _CARRIED})
             with self._tracer.start_as_current_span(
-                f"{SERVICE}/{method}",
+                f"{service}/{method}",
                 parent,
                 SpanKind.SERVER,
                 about,

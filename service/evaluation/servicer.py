@@ -8,9 +8,10 @@ import math
 import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -26,6 +27,9 @@ from service.policies.library import Fixed, Library
 from service.serving import Serving
 from service.settings import MAX_HISTORY, EvaluationSettings
 from service.store import Store
+
+if TYPE_CHECKING:
+    from service.traces import Traces
 
 SERVICE = "quickstudy.v1.Evaluation"
 MAX_VERSIONS, MAX_VERSION_BYTES, MAX_LOG_BYTES = 8, 128, 256
@@ -56,6 +60,7 @@ class Evaluation:
         store: says how many events of a user are kept.
         source: the log that the service keeps; of which tenant, the caller's token says.
         gate: whom every call has to pass; None: nobody.
+        traces: makes a span of each call; None: nobody wants them.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Evaluation:
         settings: EvaluationSettings,
         metrics: Metrics,
         gate: Gate | None,
+        traces: Traces | None,
     ) -> None:
         self._serving = serving
         self._library = library
@@ -77,13 +83,15 @@ class Evaluation:
         self._nice = settings.nice
         self._metrics = metrics
         self._gate = gate
+        self._traces = traces
         self._room = settings.processes
         self._running: set[Replay] = set()
         self._draining = False
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """All methods, wrapped, as grpc.aio takes them."""
-        replay = news_handler("Replay", self.replay, pb.ReplayRequest.FromString, self._metrics, self._gate)
+        around = partial(self._traces.around, SERVICE) if self._traces else None
+        replay = news_handler("Replay", self.replay, pb.ReplayRequest.FromString, self._metrics, self._gate, around)
         return grpc.method_handlers_generic_handler(SERVICE, {"Replay": replay})
 
     def drain(self) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -21,6 +22,9 @@ from service.policies.report import check_report
 from service.policies.succession import Succession
 from service.serving import Serving
 
+if TYPE_CHECKING:
+    from service.traces import Traces
+
 SERVICE = "quickstudy.v1.Policies"
 MAX_REPORT = 4 * 2**20
 
@@ -34,6 +38,7 @@ class PoliciesServicer:
         succession: changes what serves; None: it is fixed.
         require: kind of report that an activation asks for, replay, simulate or any; "": none.
         gate: whom every call has to pass; None: nobody.
+        traces: makes a span of each call; None: nobody wants them.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class PoliciesServicer:
         require: str,
         metrics: Metrics,
         gate: Gate | None,
+        traces: Traces | None,
     ) -> None:
         self._serving = serving
         self._library = library
@@ -51,6 +57,7 @@ class PoliciesServicer:
         self._require = require
         self._metrics = metrics
         self._gate = gate
+        self._traces = traces
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """All methods, wrapped, as grpc.aio takes them."""
@@ -60,8 +67,10 @@ class PoliciesServicer:
             "ActivatePolicy": (self.activate_policy, pb.ActivatePolicyRequest.FromString),
             "RollBackPolicy": (self.roll_back_policy, pb.RollBackPolicyRequest.FromString),
         }
+        around = partial(self._traces.around, SERVICE) if self._traces else None
         wrapped = {
-            name: method_handler(name, call, parse, self._metrics, self._gate) for name, (call, parse) in calls.items()
+            name: method_handler(name, call, parse, self._metrics, self._gate, around)
+            for name, (call, parse) in calls.items()
         }
         return grpc.method_handlers_generic_handler(SERVICE, wrapped)
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import pytest
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service import server
 from service.client import Client
-from service.client.habits import SERVICE
 from service.settings import ServerSettings
+from tests.service.descriptors import kind, methods, path
 from tests.service.support import ROOT, start_server
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
@@ -28,6 +28,7 @@ from opentelemetry.trace import StatusCode
 
 from service import traces
 
+METHODS = {method.name: method for method in methods()}
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CALLER = (("traceparent", f"00-{TRACE}-{PARENT}-01"),)
 
@@ -45,17 +46,26 @@ async def traced(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
 
-        async def call(method: str, request: Any) -> None:
-            try:
-                await channel.unary_unary(f"/{SERVICE}/{method}", lambda x: x.SerializeToString())(
-                    request, metadata=CALLER
-                )
-            finally:
-                async with asyncio.timeout(5):  # the caller may be told before the span has ended
-                    while method not in by_name(kept.get_finished_spans()):
-                        await asyncio.sleep(0.01)
+        async def call(name: str, request: bytes) -> grpc.StatusCode:
+            method = METHODS[name]
+            begun = getattr(channel, kind(method))(path(method))(
+                iter([request]) if method.client_streaming else request, metadata=CALLER
+            )
+            if method.server_streaming:
+                with suppress(grpc.aio.AioRpcError):
+                    assert [answer async for answer in begun]
+            code: grpc.StatusCode = await begun.code()
+            async with asyncio.timeout(5):  # the caller may be told before the span has ended
+                while name not in by_name(kept.get_finished_spans()):
+                    await asyncio.sleep(0.01)
+            return code
 
         yield kept, call
+
+
+def asked(user: str) -> bytes:
+    """A request for two items."""
+    return pb.RecommendRequest(user_id=user, decision_id="d1", candidate_ids=["i1", "i2"]).SerializeToString()
 
 
 def by_name(spans: tuple[ReadableSpan, ...]) -> dict[str, ReadableSpan]:
@@ -68,7 +78,7 @@ async def test_a_recommendation_is_a_span_with_stages(
 ) -> None:
     """It waits, reads and ranks, one after the other, inside the call, which is the caller's child."""
     async with traced(policy, tmp_path, monkeypatch) as (kept, call):
-        await call("Recommend", pb.RecommendRequest(user_id="somebody", decision_id="d1", candidate_ids=["i1", "i2"]))
+        await call("Recommend", asked("somebody"))
         spans = by_name(kept.get_finished_spans())
     whole = spans.pop("Recommend")
     assert list(spans) == ["queue", "read", "rank"]
@@ -90,16 +100,35 @@ async def test_recorded_events_are_a_span_with_the_store_in_it(
     """The append is the stage; a call that fails has its code."""
     async with traced(policy, tmp_path, monkeypatch) as (kept, call):
         event = pb.Event(event_id="e", user_id="somebody", item_id="i1", reward=1.0)
-        await call("RecordEvents", pb.RecordEventsRequest(events=[event]))
+        await call("RecordEvents", pb.RecordEventsRequest(events=[event]).SerializeToString())
         good = by_name(kept.get_finished_spans())
         kept.clear()
-        with pytest.raises(grpc.aio.AioRpcError):
-            await call("RecordEvents", pb.RecordEventsRequest())
+        assert await call("RecordEvents", b"") == grpc.StatusCode.INVALID_ARGUMENT
         (bad,) = kept.get_finished_spans()
     assert good["append"].parent is not None
     assert good["append"].parent.span_id == good["RecordEvents"].context.span_id
     assert good["RecordEvents"].status.status_code == StatusCode.UNSET
     assert (bad.attributes["rpc.grpc.status_code"], bad.status.status_code) == (3, StatusCode.ERROR)
+
+
+async def test_every_method_is_a_span(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every service, under the caller's, with the name of the method on the wire and how the call ended."""
+    async with traced(policy, tmp_path, monkeypatch) as (kept, call):
+        for name, method in METHODS.items():
+            assert await call(name, b"no message") == grpc.StatusCode.INVALID_ARGUMENT
+            (span,) = kept.get_finished_spans()
+            kept.clear()
+            assert (span.name, span.parent and f"{span.parent.trace_id:032x}") == (path(method)[1:], TRACE)
+            about = [span.attributes[f"rpc.{key}"] for key in ("service", "method", "grpc.status_code")]
+            assert about == [method.containing_service.full_name, name, 3]
+
+
+async def test_a_stream_of_requests_is_one_span(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests it has: their stages are left out."""
+    async with traced(policy, tmp_path, monkeypatch) as (kept, call):
+        assert await call("RecommendStream", asked("somebody")) == grpc.StatusCode.OK
+        (span,) = kept.get_finished_spans()
+    assert (span.attributes["rpc.grpc.status_code"], span.status.status_code) == (0, StatusCode.UNSET)
 
 
 async def test_a_service_sends_its_spans_where_opentelemetry_says(
