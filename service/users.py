@@ -75,8 +75,10 @@ class Personaliser:
         """Decodes histories and copies, and adapts the users whose copy is missing or older than what is kept."""
         values = kept.histories
         state = history.decode(values, self._policy.items)
-        found = self.packing.unpack(kept.copies, state.watermark, self.packing.marks(kept.attributes, state.mark))
         known = state.events.mask.any(axis=1)
+        # A copy may outlive its history; then it is nobody's.
+        stored = [copy if any_events else None for copy, any_events in zip(kept.copies, known.tolist(), strict=True)]
+        found = self.packing.unpack(stored, state.watermark, self.packing.marks(kept.attributes, state.mark))
         stale = np.flatnonzero(known & ~found.current)
         adapted, fresh = found.adaptation, stale
         if stale.size:
@@ -84,7 +86,7 @@ class Personaliser:
             adapted = self._renew(state.events, context.attributes, values, found, stale)
             fresh = stale[adapted.verdict[stale] != FAILED]
             self._seconds.observe(perf_counter() - started)
-        if hits := int(np.count_nonzero(known & found.current)):
+        if hits := int(np.count_nonzero(found.current)):
             self._made["cached"].inc(hits)
         accepted = adapted.verdict == gate.ACCEPTED
         if context.attributes.any():

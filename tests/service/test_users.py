@@ -46,6 +46,17 @@ def test_a_user_who_breaks_adaptation_gets_the_prior_and_the_others_their_copies
     assert users.adapted.copy[1].tolist() == sound.prior(1)[0].tolist()
 
 
+def test_a_copy_that_outlived_its_history_is_nobodys(policy: Path) -> None:
+    """Once the history has expired, or been evicted, the user is a stranger: prior, no events, nothing learnt."""
+    loaded = Policy.load(policy)
+    personaliser = Personaliser(loaded, Metrics())
+    kept = Kept.nothing(1)._replace(histories=[stored(history.pack("e", 1, "i1", 1.0, "", 0))])
+    (copy,) = personaliser.to_keep(["u"], kept, personaliser.users(kept, unknown(loaded, 1)))
+    users = personaliser.users(Kept.nothing(1)._replace(copies=[copy.value]), unknown(loaded, 1))
+    assert (users.reason, users.adapted.events_used.tolist()) == (["no events"], [0])
+    assert users.adapted.copy.tolist() == loaded.prior(1).tolist()
+
+
 def record(n: int, at_ms: int | None = None) -> bytes:
     """Event n with an item of its own."""
     return history.pack(f"e{n}", n if at_ms is None else at_ms, f"i{n}", float(n % 2), "", 0)
