@@ -35,7 +35,7 @@ check: $(READY)  ## lint, types, import rules, protos, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/buf lint
+	$(BIN)/python -m protos.generate --image | $(BIN)/buf lint -#format=binpb --path quickstudy
 	$(BIN)/python -m protos.generate --check
 	$(BIN)/python .ci/audit.py
 

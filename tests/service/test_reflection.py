@@ -9,7 +9,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import grpc
+import protovalidate
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from tests.service.descriptors import methods
@@ -53,6 +58,16 @@ def test_a_client_in_node_that_knows_only_reflection(server: Server, node_module
     assert (told["slate"]["adaptation"]["source"], told["slate"]["adaptation"]["events_used"]) == ("SOURCE_ADAPTED", 1)
     assert [event["item_id"] for event in told["user"]["events"]] == ["i1"]
     assert told["refused"] == {"code": 3, "details": "user_id must have 1..256 bytes, got 0"}
+
+
+def test_a_client_checks_by_the_rules_that_reflection_tells(server: Server) -> None:
+    """Messages built from nothing but what the port tells have their rules, as protovalidate understands them."""
+    with grpc.insecure_channel(server.target) as channel:
+        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        request = GetMessageClass(pool.FindMessageTypeByName("quickstudy.v1.RecommendRequest"))
+    protovalidate.validate(request(user_id="ü" * 128))
+    (found,) = protovalidate.collect_violations(request(user_id="ü" * 129))
+    assert ("string.max_bytes", "must be at most 256 bytes") == (found.proto.rule_id, found.proto.message)
 
 
 def test_grpcurl(server: Server) -> None:

@@ -22,20 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from protos.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from protos.quickstudy.v1 import recommender_pb2 as quickstudy_dot_v1_dot_recommender__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquickstudy/v1/decision.proto\x12\rquickstudy.v1\x1a\x1fquickstudy/v1/recommender.proto\"\xc7\x02\n\x08\x44\x65\x63ision\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x12\x30\n\x07request\x18\x02 \x01(\x0b\x32\x1f.quickstudy.v1.RecommendRequest\x12\x32\n\x08response\x18\x03 \x01(\x0b\x32 .quickstudy.v1.RecommendResponse\x12\x34\n\napprentice\x18\x04 \x01(\x0b\x32 .quickstudy.v1.RecommendResponse\x12\x39\n\tactivated\x18\x05 \x01(\x0b\x32&.quickstudy.v1.ActivateDecisionRequest\x12\x0c\n\x04user\x18\x06 \x01(\x06\x12\x13\n\x0btemperature\x18\x07 \x01(\x02\x12\x30\n\x06shadow\x18\x08 \x01(\x0b\x32 .quickstudy.v1.RecommendResponse\"S\n\x08Recorded\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x12\x0c\n\x04user\x18\x02 \x01(\x06\x12(\n\x08outcomes\x18\x03 \x03(\x0b\x32\x16.quickstudy.v1.Outcome\"v\n\x07Outcome\x12\x12\n\nevent_hash\x18\x01 \x01(\x06\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0e\n\x06reward\x18\x03 \x01(\x02\x12\x0f\n\x07time_ms\x18\x04 \x01(\x04\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquickstudy/v1/decision.proto\x12\rquickstudy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fquickstudy/v1/recommender.proto\"\xd7\x02\n\x08\x44\x65\x63ision\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x12\x38\n\x07request\x18\x02 \x01(\x0b\x32\x1f.quickstudy.v1.RecommendRequestB\x06\xbaH\x03\xd8\x01\x03\x12\x32\n\x08response\x18\x03 \x01(\x0b\x32 .quickstudy.v1.RecommendResponse\x12\x34\n\napprentice\x18\x04 \x01(\x0b\x32 .quickstudy.v1.RecommendResponse\x12\x41\n\tactivated\x18\x05 \x01(\x0b\x32&.quickstudy.v1.ActivateDecisionRequestB\x06\xbaH\x03\xd8\x01\x03\x12\x0c\n\x04user\x18\x06 \x01(\x06\x12\x13\n\x0btemperature\x18\x07 \x01(\x02\x12\x30\n\x06shadow\x18\x08 \x01(\x0b\x32 .quickstudy.v1.RecommendResponse\"S\n\x08Recorded\x12\x0f\n\x07time_ms\x18\x01 \x01(\x04\x12\x0c\n\x04user\x18\x02 \x01(\x06\x12(\n\x08outcomes\x18\x03 \x03(\x0b\x32\x16.quickstudy.v1.Outcome\"v\n\x07Outcome\x12\x12\n\nevent_hash\x18\x01 \x01(\x06\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0e\n\x06reward\x18\x03 \x01(\x02\x12\x0f\n\x07time_ms\x18\x04 \x01(\x04\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quickstudy.v1.decision_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DECISION']._serialized_start=81
-  _globals['_DECISION']._serialized_end=408
-  _globals['_RECORDED']._serialized_start=410
-  _globals['_RECORDED']._serialized_end=493
-  _globals['_OUTCOME']._serialized_start=495
-  _globals['_OUTCOME']._serialized_end=613
+  _globals['_DECISION'].fields_by_name['request']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['request']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_DECISION'].fields_by_name['activated']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['activated']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_DECISION']._serialized_start=110
+  _globals['_DECISION']._serialized_end=453
+  _globals['_RECORDED']._serialized_start=455
+  _globals['_RECORDED']._serialized_end=538
+  _globals['_OUTCOME']._serialized_start=540
+  _globals['_OUTCOME']._serialized_end=658
 # @@protoc_insertion_point(module_scope)

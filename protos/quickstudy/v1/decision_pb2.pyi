@@ -1,3 +1,4 @@
+from protos.buf.validate import validate_pb2 as _validate_pb2
 from protos.quickstudy.v1 import recommender_pb2 as _recommender_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

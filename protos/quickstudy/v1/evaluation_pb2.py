@@ -22,32 +22,47 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from protos.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equickstudy/v1/evaluation.proto\x12\rquickstudy.v1\x1a\x1egoogle/protobuf/duration.proto\"\xae\x02\n\rReplayRequest\x12\x17\n\x0fpolicy_versions\x18\x01 \x03(\t\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x11\n\testimator\x18\x03 \x01(\t\x12\x18\n\x0btemperature\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x30\n\rreward_window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x0e\x64\x65\x66\x61ult_reward\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07history\x18\x07 \x01(\r\x12\x16\n\x0ewithout_frozen\x18\x08 \x01(\x08\x12\x11\n\tnot_worse\x18\t \x01(\x08\x12\x0c\n\x04seed\x18\n \x01(\x04\x12\x0e\n\x06report\x18\x0b \x01(\x08\x42\x0e\n\x0c_temperatureB\x11\n\x0f_default_reward\"\x84\x01\n\x0eReplayProgress\x12)\n\x04step\x18\x01 \x01(\x0b\x32\x19.quickstudy.v1.ReplayStepH\x00\x12-\n\x06result\x18\x02 \x01(\x0b\x32\x1b.quickstudy.v1.ReplayResultH\x00\x12\x10\n\x06report\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04news\"e\n\nReplayStep\x12)\n\x05phase\x18\x01 \x01(\x0e\x32\x1a.quickstudy.v1.ReplayPhase\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"V\n\x0cReplayResult\x12\x0e\n\x06passed\x18\x01 \x01(\x08\x12(\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.quickstudy.v1.Verdict\x12\x0c\n\x04json\x18\x03 \x01(\t\"\xfc\x01\n\x07Verdict\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65side\x18\x02 \x01(\t\x12/\n\x07outcome\x18\x03 \x01(\x0e\x32\x1e.quickstudy.v1.Verdict.Outcome\x12+\n\ndifference\x18\x04 \x01(\x0b\x32\x17.quickstudy.v1.Estimate\x12\x0f\n\x07reasons\x18\x05 \x03(\t\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_BETTER\x10\x01\x12\x11\n\rOUTCOME_WORSE\x10\x02\x12\x17\n\x13OUTCOME_CANNOT_TELL\x10\x03\"C\n\x08\x45stimate\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\r\n\x05\x65rror\x18\x04 \x01(\x01*}\n\x0bReplayPhase\x12\x1c\n\x18REPLAY_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLAY_PHASE_EXPORTING\x10\x01\x12\x1a\n\x16REPLAY_PHASE_REPLAYING\x10\x02\x12\x18\n\x14REPLAY_PHASE_JUDGING\x10\x03\x32U\n\nEvaluation\x12G\n\x06Replay\x12\x1c.quickstudy.v1.ReplayRequest\x1a\x1d.quickstudy.v1.ReplayProgress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equickstudy/v1/evaluation.proto\x12\rquickstudy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc3\x04\n\rReplayRequest\x12,\n\x0fpolicy_versions\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x08\x18\x01\"\x07r\x05 \x01(\x80\x01\x12X\n\x03log\x18\x02 \x01(\tBK\xbaHHrF(\x80\x02\x32\x41^([A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)?$\x12\x88\x01\n\testimator\x18\x03 \x01(\tBu\xbaHrrpR\x00R\x06replayR\x03ipsR\x0b\x63lipped_ipsR\x05snipsR\x02\x64mR\x02\x64rR\x04sndrR\tswitch_drR\x04\x64rosR\x04mipsR\x04iipsR\x04ripsR\ncascade_drR\x0epseudo_inverse\x12*\n\x0btemperature\x18\x04 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x00\x88\x01\x01\x12\x46\n\rreward_window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x14\xbaH\x11\xaa\x01\x0e\"\x06\x08\x80\xe4\xe4\x96\x01\x32\x04\x10\xc0\x84=\x12$\n\x0e\x64\x65\x66\x61ult_reward\x18\x06 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01H\x01\x88\x01\x01\x12\x19\n\x07history\x18\x07 \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x01\x12\x16\n\x0ewithout_frozen\x18\x08 \x01(\x08\x12\x11\n\tnot_worse\x18\t \x01(\x08\x12\x0c\n\x04seed\x18\n \x01(\x04\x12\x0e\n\x06report\x18\x0b \x01(\x08\x42\x0e\n\x0c_temperatureB\x11\n\x0f_default_reward\"\x84\x01\n\x0eReplayProgress\x12)\n\x04step\x18\x01 \x01(\x0b\x32\x19.quickstudy.v1.ReplayStepH\x00\x12-\n\x06result\x18\x02 \x01(\x0b\x32\x1b.quickstudy.v1.ReplayResultH\x00\x12\x10\n\x06report\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04news\"e\n\nReplayStep\x12)\n\x05phase\x18\x01 \x01(\x0e\x32\x1a.quickstudy.v1.ReplayPhase\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"V\n\x0cReplayResult\x12\x0e\n\x06passed\x18\x01 \x01(\x08\x12(\n\x08verdicts\x18\x02 \x03(\x0b\x32\x16.quickstudy.v1.Verdict\x12\x0c\n\x04json\x18\x03 \x01(\t\"\xfc\x01\n\x07Verdict\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65side\x18\x02 \x01(\t\x12/\n\x07outcome\x18\x03 \x01(\x0e\x32\x1e.quickstudy.v1.Verdict.Outcome\x12+\n\ndifference\x18\x04 \x01(\x0b\x32\x17.quickstudy.v1.Estimate\x12\x0f\n\x07reasons\x18\x05 \x03(\t\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_BETTER\x10\x01\x12\x11\n\rOUTCOME_WORSE\x10\x02\x12\x17\n\x13OUTCOME_CANNOT_TELL\x10\x03\"C\n\x08\x45stimate\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\r\n\x05\x65rror\x18\x04 \x01(\x01*}\n\x0bReplayPhase\x12\x1c\n\x18REPLAY_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLAY_PHASE_EXPORTING\x10\x01\x12\x1a\n\x16REPLAY_PHASE_REPLAYING\x10\x02\x12\x18\n\x14REPLAY_PHASE_JUDGING\x10\x03\x32U\n\nEvaluation\x12G\n\x06Replay\x12\x1c.quickstudy.v1.ReplayRequest\x1a\x1d.quickstudy.v1.ReplayProgress0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quickstudy.v1.evaluation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPLAYPHASE']._serialized_start=1036
-  _globals['_REPLAYPHASE']._serialized_end=1161
-  _globals['_REPLAYREQUEST']._serialized_start=82
-  _globals['_REPLAYREQUEST']._serialized_end=384
-  _globals['_REPLAYPROGRESS']._serialized_start=387
-  _globals['_REPLAYPROGRESS']._serialized_end=519
-  _globals['_REPLAYSTEP']._serialized_start=521
-  _globals['_REPLAYSTEP']._serialized_end=622
-  _globals['_REPLAYRESULT']._serialized_start=624
-  _globals['_REPLAYRESULT']._serialized_end=710
-  _globals['_VERDICT']._serialized_start=713
-  _globals['_VERDICT']._serialized_end=965
-  _globals['_VERDICT_OUTCOME']._serialized_start=867
-  _globals['_VERDICT_OUTCOME']._serialized_end=965
-  _globals['_ESTIMATE']._serialized_start=967
-  _globals['_ESTIMATE']._serialized_end=1034
-  _globals['_EVALUATION']._serialized_start=1163
-  _globals['_EVALUATION']._serialized_end=1248
+  _globals['_REPLAYREQUEST'].fields_by_name['policy_versions']._loaded_options = None
+  _globals['_REPLAYREQUEST'].fields_by_name['policy_versions']._serialized_options = b'\272H\020\222\001\r\020\010\030\001\"\007r\005 \001(\200\001'
+  _globals['_REPLAYREQUEST'].fields_by_name['log']._loaded_options = None
+  _globals['_REPLAYREQUEST'].fields_by_name['log']._serialized_options = b'\272HHrF(\200\0022A^([A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)?$'
+  _globals['_REPLAYREQUEST'].fields_by_name['estimator']._loaded_options = None
+  _globals['_REPLAYREQUEST'].fields_by_name['estimator']._serialized_options = b'\272HrrpR\000R\006replayR\003ipsR\013clipped_ipsR\005snipsR\002dmR\002drR\004sndrR\tswitch_drR\004drosR\004mipsR\004iipsR\004ripsR\ncascade_drR\016pseudo_inverse'
+  _globals['_REPLAYREQUEST'].fields_by_name['temperature']._loaded_options = None
+  _globals['_REPLAYREQUEST'].fields_by_name['temperature']._serialized_options = b'\272H\r\022\013)\000\000\000\000\000\000\000\000@\001'
+  _globals['_REPLAYREQUEST'].fields_by_name['reward_window']._loaded_options = None
+  _globals['_REPLAYREQUEST'].fields_by_name['reward_window']._serialized_options = b'\272H\021\252\001\016\"\006\010\200\344\344\226\0012\004\020\300\204='
+  _globals['_REPLAYREQUEST'].fields_by_name['default_reward']._loaded_options = None
+  _globals['_REPLAYREQUEST'].fields_by_name['default_reward']._serialized_options = b'\272H\004\022\002@\001'
+  _globals['_REPLAYREQUEST'].fields_by_name['history']._loaded_options = None
+  _globals['_REPLAYREQUEST'].fields_by_name['history']._serialized_options = b'\272H\005*\003\030\200\001'
+  _globals['_REPLAYPHASE']._serialized_start=1342
+  _globals['_REPLAYPHASE']._serialized_end=1467
+  _globals['_REPLAYREQUEST']._serialized_start=111
+  _globals['_REPLAYREQUEST']._serialized_end=690
+  _globals['_REPLAYPROGRESS']._serialized_start=693
+  _globals['_REPLAYPROGRESS']._serialized_end=825
+  _globals['_REPLAYSTEP']._serialized_start=827
+  _globals['_REPLAYSTEP']._serialized_end=928
+  _globals['_REPLAYRESULT']._serialized_start=930
+  _globals['_REPLAYRESULT']._serialized_end=1016
+  _globals['_VERDICT']._serialized_start=1019
+  _globals['_VERDICT']._serialized_end=1271
+  _globals['_VERDICT_OUTCOME']._serialized_start=1173
+  _globals['_VERDICT_OUTCOME']._serialized_end=1271
+  _globals['_ESTIMATE']._serialized_start=1273
+  _globals['_ESTIMATE']._serialized_end=1340
+  _globals['_EVALUATION']._serialized_start=1469
+  _globals['_EVALUATION']._serialized_end=1554
 # @@protoc_insertion_point(module_scope)

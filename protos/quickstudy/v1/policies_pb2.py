@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from protos.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquickstudy/v1/policies.proto\x12\rquickstudy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"x\n\x06Lineup\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61nary\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61nary_share\x18\x03 \x01(\x01\x12\x0e\n\x06shadow\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x02\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\'\n\x04role\x18\x02 \x01(\x0e\x32\x19.quickstudy.v1.PolicyRole\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x04 \x01(\t\x12\r\n\x05items\x18\x05 \x01(\r\x12\x13\n\x0btemperature\x18\x06 \x01(\x01\x12\x15\n\ritem_features\x18\x07 \x03(\t\x12\x17\n\x0fuser_attributes\x18\x08 \x03(\t\x12\x0f\n\x07\x63ontext\x18\t \x03(\t\x12\x33\n\x07metrics\x18\n \x03(\x0b\x32\".quickstudy.v1.Policy.MetricsEntry\x12\x12\n\ntrained_on\x18\x0b \x01(\t\x12\x14\n\x0cgit_revision\x18\x0c \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x15\n\x13ListPoliciesRequest\"\xa1\x01\n\x14ListPoliciesResponse\x12%\n\x06lineup\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12%\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\'\n\x08policies\x18\x04 \x03(\x0b\x32\x15.quickstudy.v1.Policy\"#\n\x10GetPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\":\n\x11GetPolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Policy\"\x8a\x01\n\x15\x41\x63tivatePolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61nary_share\x18\x02 \x01(\x01\x12\x0e\n\x06shadow\x18\x03 \x01(\x08\x12\x0e\n\x06report\x18\x04 \x01(\t\x12\x16\n\x0eother_features\x18\x05 \x01(\x08\x12\x12\n\ngeneration\x18\x06 \x01(\x04\"S\n\x16\x41\x63tivatePolicyResponse\x12%\n\x06lineup\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\x12\n\ngeneration\x18\x02 \x01(\x04\"+\n\x15RollBackPolicyRequest\x12\x12\n\ngeneration\x18\x01 \x01(\x04\"S\n\x16RollBackPolicyResponse\x12%\n\x06lineup\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\x12\n\ngeneration\x18\x02 \x01(\x04*\x87\x01\n\nPolicyRole\x12\x1b\n\x17POLICY_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12POLICY_ROLE_ACTIVE\x10\x01\x12\x16\n\x12POLICY_ROLE_CANARY\x10\x02\x12\x16\n\x12POLICY_ROLE_SHADOW\x10\x03\x12\x14\n\x10POLICY_ROLE_IDLE\x10\x04\x32\xf1\x02\n\x08Policies\x12W\n\x0cListPolicies\x12\".quickstudy.v1.ListPoliciesRequest\x1a#.quickstudy.v1.ListPoliciesResponse\x12N\n\tGetPolicy\x12\x1f.quickstudy.v1.GetPolicyRequest\x1a .quickstudy.v1.GetPolicyResponse\x12]\n\x0e\x41\x63tivatePolicy\x12$.quickstudy.v1.ActivatePolicyRequest\x1a%.quickstudy.v1.ActivatePolicyResponse\x12]\n\x0eRollBackPolicy\x12$.quickstudy.v1.RollBackPolicyRequest\x1a%.quickstudy.v1.RollBackPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquickstudy/v1/policies.proto\x12\rquickstudy.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"x\n\x06Lineup\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61nary\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61nary_share\x18\x03 \x01(\x01\x12\x0e\n\x06shadow\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x02\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\'\n\x04role\x18\x02 \x01(\x0e\x32\x19.quickstudy.v1.PolicyRole\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x04 \x01(\t\x12\r\n\x05items\x18\x05 \x01(\r\x12\x13\n\x0btemperature\x18\x06 \x01(\x01\x12\x15\n\ritem_features\x18\x07 \x03(\t\x12\x17\n\x0fuser_attributes\x18\x08 \x03(\t\x12\x0f\n\x07\x63ontext\x18\t \x03(\t\x12\x33\n\x07metrics\x18\n \x03(\x0b\x32\".quickstudy.v1.Policy.MetricsEntry\x12\x12\n\ntrained_on\x18\x0b \x01(\t\x12\x14\n\x0cgit_revision\x18\x0c \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x15\n\x13ListPoliciesRequest\"\xa1\x01\n\x14ListPoliciesResponse\x12%\n\x06lineup\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12%\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\'\n\x08policies\x18\x04 \x03(\x0b\x32\x15.quickstudy.v1.Policy\":\n\x10GetPolicyRequest\x12&\n\x07version\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\":\n\x11GetPolicyResponse\x12%\n\x06policy\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Policy\"\xba\x02\n\x15\x41\x63tivatePolicyRequest\x12&\n\x07version\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\x12-\n\x0c\x63\x61nary_share\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x0e\n\x06shadow\x18\x03 \x01(\x08\x12\x1a\n\x06report\x18\x04 \x01(\tB\n\xbaH\x07r\x05(\x80\x80\x80\x02\x12\x16\n\x0eother_features\x18\x05 \x01(\x08\x12\x12\n\ngeneration\x18\x06 \x01(\x04:r\xbaHo\x1am\n\x13shadow.canary_share\x12,shadow must not be given with a canary_share\x1a(!this.shadow || this.canary_share == 0.0\"S\n\x16\x41\x63tivatePolicyResponse\x12%\n\x06lineup\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\x12\n\ngeneration\x18\x02 \x01(\x04\"+\n\x15RollBackPolicyRequest\x12\x12\n\ngeneration\x18\x01 \x01(\x04\"S\n\x16RollBackPolicyResponse\x12%\n\x06lineup\x18\x01 \x01(\x0b\x32\x15.quickstudy.v1.Lineup\x12\x12\n\ngeneration\x18\x02 \x01(\x04*\x87\x01\n\nPolicyRole\x12\x1b\n\x17POLICY_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12POLICY_ROLE_ACTIVE\x10\x01\x12\x16\n\x12POLICY_ROLE_CANARY\x10\x02\x12\x16\n\x12POLICY_ROLE_SHADOW\x10\x03\x12\x14\n\x10POLICY_ROLE_IDLE\x10\x04\x32\xf1\x02\n\x08Policies\x12W\n\x0cListPolicies\x12\".quickstudy.v1.ListPoliciesRequest\x1a#.quickstudy.v1.ListPoliciesResponse\x12N\n\tGetPolicy\x12\x1f.quickstudy.v1.GetPolicyRequest\x1a .quickstudy.v1.GetPolicyResponse\x12]\n\x0e\x41\x63tivatePolicy\x12$.quickstudy.v1.ActivatePolicyRequest\x1a%.quickstudy.v1.ActivatePolicyResponse\x12]\n\x0eRollBackPolicy\x12$.quickstudy.v1.RollBackPolicyRequest\x1a%.quickstudy.v1.RollBackPolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,30 +35,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_POLICY_METRICSENTRY']._loaded_options = None
   _globals['_POLICY_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_POLICYROLE']._serialized_start=1190
-  _globals['_POLICYROLE']._serialized_end=1325
-  _globals['_LINEUP']._serialized_start=80
-  _globals['_LINEUP']._serialized_end=200
-  _globals['_POLICY']._serialized_start=203
-  _globals['_POLICY']._serialized_end=547
-  _globals['_POLICY_METRICSENTRY']._serialized_start=501
-  _globals['_POLICY_METRICSENTRY']._serialized_end=547
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=549
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=570
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=573
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=734
-  _globals['_GETPOLICYREQUEST']._serialized_start=736
-  _globals['_GETPOLICYREQUEST']._serialized_end=771
-  _globals['_GETPOLICYRESPONSE']._serialized_start=773
-  _globals['_GETPOLICYRESPONSE']._serialized_end=831
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=834
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=972
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=974
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1057
-  _globals['_ROLLBACKPOLICYREQUEST']._serialized_start=1059
-  _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=1102
-  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=1104
-  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=1187
-  _globals['_POLICIES']._serialized_start=1328
-  _globals['_POLICIES']._serialized_end=1697
+  _globals['_GETPOLICYREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_GETPOLICYREQUEST'].fields_by_name['version']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{16}$'
+  _globals['_ACTIVATEPOLICYREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_ACTIVATEPOLICYREQUEST'].fields_by_name['version']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{16}$'
+  _globals['_ACTIVATEPOLICYREQUEST'].fields_by_name['canary_share']._loaded_options = None
+  _globals['_ACTIVATEPOLICYREQUEST'].fields_by_name['canary_share']._serialized_options = b'\272H\024\022\022\021\000\000\000\000\000\000\360?)\000\000\000\000\000\000\000\000'
+  _globals['_ACTIVATEPOLICYREQUEST'].fields_by_name['report']._loaded_options = None
+  _globals['_ACTIVATEPOLICYREQUEST'].fields_by_name['report']._serialized_options = b'\272H\007r\005(\200\200\200\002'
+  _globals['_ACTIVATEPOLICYREQUEST']._loaded_options = None
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_options = b'\272Ho\032m\n\023shadow.canary_share\022,shadow must not be given with a canary_share\032(!this.shadow || this.canary_share == 0.0'
+  _globals['_POLICYROLE']._serialized_start=1418
+  _globals['_POLICYROLE']._serialized_end=1553
+  _globals['_LINEUP']._serialized_start=109
+  _globals['_LINEUP']._serialized_end=229
+  _globals['_POLICY']._serialized_start=232
+  _globals['_POLICY']._serialized_end=576
+  _globals['_POLICY_METRICSENTRY']._serialized_start=530
+  _globals['_POLICY_METRICSENTRY']._serialized_end=576
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=578
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=599
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=602
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=763
+  _globals['_GETPOLICYREQUEST']._serialized_start=765
+  _globals['_GETPOLICYREQUEST']._serialized_end=823
+  _globals['_GETPOLICYRESPONSE']._serialized_start=825
+  _globals['_GETPOLICYRESPONSE']._serialized_end=883
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=886
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=1200
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=1202
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1285
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_start=1287
+  _globals['_ROLLBACKPOLICYREQUEST']._serialized_end=1330
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_start=1332
+  _globals['_ROLLBACKPOLICYRESPONSE']._serialized_end=1415
+  _globals['_POLICIES']._serialized_start=1556
+  _globals['_POLICIES']._serialized_end=1925
 # @@protoc_insertion_point(module_scope)

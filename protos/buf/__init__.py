@@ -1,0 +1,1 @@
+"""Packages of what the contract imports."""
