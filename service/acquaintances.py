@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import compress
 from time import monotonic
 from typing import NamedTuple
@@ -68,7 +69,8 @@ def portraits(known: Sequence[Known]) -> Portraits:
     return Portraits(row, [each.recalled for each in known if each.recalled is not None])
 
 
-class _Kept(NamedTuple):
+@dataclass(slots=True)
+class _Kept:
     """Somebody who is kept: which history and attributes that was made from, when it was used last, and its bytes."""
 
     known: Known
@@ -108,8 +110,9 @@ class Acquaintances:
 
     def meet(self, keys: Sequence[UserKey], kept: Kept, context: Context) -> tuple[list[Known], list[FreshCopy]]:
         """The users of a batch by what the store keeps of them, and their copies that are new and should be kept."""
-        self._leave_out_of_date()
-        found = [self._find(*each) for each in zip(keys, kept.histories, kept.attributes, strict=True)]
+        now = self._clock()
+        self._leave_out_of_date(now)
+        found = [self._find(*each, now) for each in zip(keys, kept.histories, kept.attributes, strict=True)]
         new = [i for i, known in enumerate(found) if known is None]
         self._cached.inc(len(found) - len(new))
         fresh: list[FreshCopy] = []
@@ -121,7 +124,7 @@ class Acquaintances:
                 found[i] = known
             fresh = self.personaliser.to_keep(keys, part, users)
             for key, at in zip(compress(keys, users.lasting), compress(new, users.lasting), strict=True):
-                self._keep(key, kept.histories[at] or b"", kept.attributes[at], found[at])
+                self._keep(key, kept.histories[at] or b"", kept.attributes[at], found[at], now)
         return [known for known in found if known is not None], fresh
 
     def forget(self, user: UserKey) -> None:
@@ -129,18 +132,18 @@ class Acquaintances:
         if (left := self._users.pop(user, None)) is not None:
             self._bytes -= left.size
 
-    def _find(self, user: UserKey, value: bytes | None, attributes: bytes | None) -> Known | None:
+    def _find(self, user: UserKey, value: bytes | None, attributes: bytes | None, now: float) -> Known | None:
         found = self._users.get(user)
         if found is None:
             return None
         if value is None or not value.startswith(found.header) or attributes != found.attributes:
             self.forget(user)
             return None
-        self._users[user] = found._replace(used=self._clock())
+        found.used = now
         self._users.move_to_end(user)
         return found.known
 
-    def _keep(self, user: UserKey, value: bytes, attributes: bytes | None, known: Known | None) -> None:
+    def _keep(self, user: UserKey, value: bytes, attributes: bytes | None, known: Known | None, now: float) -> None:
         if known is None or not self._max_bytes:
             return
         recalled = known.recalled
@@ -152,15 +155,15 @@ class Acquaintances:
         if recalled is not None:
             size += recalled.item.nbytes + recalled.term.nbytes
         self.forget(user)
-        self._users[user] = _Kept(own, value[: history.HEADER], attributes, self._clock(), size)
+        self._users[user] = _Kept(own, value[: history.HEADER], attributes, now, size)
         self._bytes += size
 
-    def _leave_out_of_date(self) -> None:
+    def _leave_out_of_date(self, now: float) -> None:
         """Gives up everybody where items have changed, else who has not asked for long, and who is too many."""
         if self._items is not self._policy.items:
             self._items, self._bytes = self._policy.items, 0
             self._users.clear()
-        long_ago = self._clock() - self._max_age
+        long_ago = now - self._max_age
         while self._users:
             user = next(iter(self._users))
             if self._bytes <= self._max_bytes and self._users[user].used >= long_ago:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import Generic, TypeVar
 
 from service.errors import RETRY_S, ExpiredError, OverloadedError
 from service.pace import Pace
+from service.window import Window
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
-IDLE, SATURATED = 0.6, 0.9
-"""Share of a core in use below which nobody waits, and from which everybody waits the whole window."""
-SAMPLE_S = 0.05
-"""How often that share is measured, seconds."""
 QUEUED_S = 0.00015
 """A request that shows up this soon after a batch, seconds, was waiting while we computed, and more wait behind it, as
 gRPC hands calls over one by one. A lone caller needs longer, because the reply has to travel first."""
+TICK_S = 0.0005
+"""Shorter waits are none, as the loop's clock ticks in milliseconds."""
 LATEST_RETRY_S = 5.0
 """Longest pause that a refused caller is asked for, seconds."""
 MAX_WAITING_SHARE = 0.25
@@ -39,6 +36,8 @@ HANDOVER_S = 0.002
 """While calls are being refused: if none is handed over for so long, seconds, gRPC has no more of them waiting."""
 MAX_RUNNING = 2
 """Batches under way at once: one computes while the other waits for the store. More would only slow every read down."""
+LEAST = 0.5
+"""Size of the second of them, in times of the first: a few calls do not go ahead while many more are about to come."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,35 +59,6 @@ class Job(Generic[Request, Reply]):
     arrived: float
 
 
-class Load:
-    """Share of a core that the loop's thread uses or waits for, measured over short stretches.
-
-    Waiting for a core counts where the kernel tells it (Linux, schedstat): on a crowded machine a saturated thread
-    gets half of a core and would otherwise look idle. Elsewhere only what it got is known.
-    """
-
-    def __init__(self) -> None:
-        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
-        self._told = self._schedstat.exists()
-        self._wall, self._wanted = perf_counter(), self._seconds()
-        self.busy = 0.0
-
-    def sample(self, now: float) -> float:
-        """The share over the last stretch of at least `SAMPLE_S` seconds."""
-        if now - self._wall >= SAMPLE_S:
-            wanted = self._seconds()
-            self.busy = (wanted - self._wanted) / (now - self._wall)
-            self._wall, self._wanted = now, wanted
-        return self.busy
-
-    def _seconds(self) -> float:
-        """Seconds of a core that the thread has used or waited for so far."""
-        if not self._told:
-            return process_time()
-        ran, waited, _ = self._schedstat.read_text().split()
-        return (int(ran) + int(waited)) / 1e9
-
-
 class Batcher(Generic[Request, Reply]):
     """Collects jobs and hands them over in batches, the earliest deadline first.
 
@@ -105,14 +75,14 @@ class Batcher(Generic[Request, Reply]):
         self,
         run: Callable[[list[Job[Request, Reply]]], Awaitable[None]],
         *,
-        window_s: float = 0.008,
+        window_s: float = 0.004,
         max_users: int = 64,
         max_cost: int = 65_536,
         max_waiting: int = 2_048,
         max_wait_s: float = 1.0,
     ) -> None:
         self._run = run
-        self._window = window_s
+        self._window = Window(window_s)
         self._max_users = max_users
         self._max_cost = max_cost
         self._max_waiting = max_waiting
@@ -125,10 +95,10 @@ class Batcher(Generic[Request, Reply]):
         self._held = 0
         self._most = self._most_before = 0
         self._most_since = -math.inf
+        self._largest, self._took = 0, 0.0
+        self._refused = -math.inf
         self._came = 0
-        self._refused = self._took = -math.inf
         self._ended = -math.inf
-        self.load = Load()
 
     @property
     def idle(self) -> bool:
@@ -137,7 +107,7 @@ class Batcher(Generic[Request, Reply]):
 
     def busy(self) -> float:
         """Share of a core that the loop's thread has used or waited for lately."""
-        return self.load.sample(perf_counter())
+        return self._window.busy(perf_counter())
 
     async def submit(self, request: Request, cost: int, deadline: float = math.inf) -> Reply:
         """Waits for the reply to one request.
@@ -152,19 +122,14 @@ class Batcher(Generic[Request, Reply]):
         if self._held and (refusal := self._refusal(cost, deadline - now)) is not None:
             self._refused = now
             raise refusal
-        job = Job[Request, Reply](request, loop.create_future(), cost, deadline, now)
+        job: Job[Request, Reply] = Job(request, loop.create_future(), cost, deadline, now)
         self._pending.append(job)
         self._held += 1
         self._ahead += cost
-        all_here, refusing = self._all_here(now), now - self._refused < OVERLOAD_S
-        if len(self._pending) >= self._max_users or (all_here and not refusing):
+        if self._complete(now):
             self._flush()
         elif self._alarm is None:
-            if refusing:
-                self._take_over(now)
-            else:
-                wait = self._wait(now)
-                self._alarm = loop.call_later(wait, self._flush) if wait >= 0.001 else loop.call_soon(self._flush)
+            self._gather(now)
         try:
             return await job.reply
         finally:
@@ -195,12 +160,32 @@ class Batcher(Generic[Request, Reply]):
             return OverloadedError(problem, retry, "deadline too near")
         return None
 
-    def _wait(self, now: float) -> float:
-        """How long the first of a batch waits for company, seconds: not at all without a sign of any."""
-        busy = self.load.sample(now)
-        if not self._running and now - self._ended > QUEUED_S:
-            return 0.0
-        return self._window * min(1.0, max(0.0, (busy - IDLE) / (SATURATED - IDLE)))
+    def _complete(self, now: float) -> bool:
+        """Whether there is nobody to wait for: a batch is full, or, unless calls are refused, all are here."""
+        all_here = self._all_here(now)
+        return len(self._pending) >= self._max_users or (all_here and now - self._refused >= OVERLOAD_S)
+
+    def _gather(self, now: float) -> None:
+        """Lets what is waiting wait for company, anew after a batch: gRPC hands over only now what came meanwhile."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if now - self._refused < OVERLOAD_S:
+            self._take_over(now + max(HANDOVER_SHARE * self._took, HANDOVER_S), -1)
+            return
+        wait, loop = self._window.wait(now), asyncio.get_running_loop()
+        alone = not self._running and now - self._ended > QUEUED_S
+        self._alarm = loop.call_soon(self._flush) if alone or wait < TICK_S else loop.call_later(wait, self._flush)
+
+    def _take_over(self, until: float, came: int) -> None:
+        """Lets gRPC hand over all calls that it holds before the next batch is cut.
+
+        It hands over one call in a few turns of the loop. Under overload batches would take all the turns, and calls
+        would grow old where nobody can see or refuse them, until every one is answered too late.
+        """
+        if came == self._came or perf_counter() >= until:
+            self._flush()
+        else:
+            self._alarm = asyncio.get_running_loop().call_later(HANDOVER_S, self._take_over, until, self._came)
 
     def _all_here(self, now: float) -> bool:
         """Whether as many calls are held as at the most lately: then there is nobody to wait for."""
@@ -210,29 +195,13 @@ class Batcher(Generic[Request, Reply]):
         self._most = max(self._most, self._held)
         return self._held == most
 
-    def _take_over(self, now: float) -> None:
-        """Lets gRPC hand over all calls that it holds before the next batch is cut, in at most `HANDOVER_SHARE`.
-
-        It hands over one call in a few turns of the loop. Under overload batches would take all the turns, and calls
-        would grow old where nobody can see or refuse them, until every one is answered too late.
-        """
-        until, loop = now + max(HANDOVER_SHARE * self._took, HANDOVER_S), asyncio.get_running_loop()
-
-        def look(came: int) -> None:
-            if came == self._came or perf_counter() >= until:
-                self._flush()
-            else:
-                self._alarm = loop.call_later(HANDOVER_S, look, self._came)
-
-        self._alarm = loop.call_later(HANDOVER_S, look, self._came)
-
     def _flush(self) -> None:
         """Cuts what is waiting into batches and starts as many as may run; the rest goes when one of them is done."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         free = MAX_RUNNING - len(self._running)
-        if free <= 0:
+        if free <= 0 or (self._running and len(self._pending) < LEAST * self._largest):
             return
         now = perf_counter()
         waiting = []
@@ -246,6 +215,7 @@ class Batcher(Generic[Request, Reply]):
         batches = self._cut(waiting)
         self._pending = [job for batch in batches[free:] for job in batch]
         for batch in batches[:free]:
+            self._largest = len(batch)
             task = asyncio.ensure_future(self._finish(batch))
             self._running.add(task)
             task.add_done_callback(self._done)
@@ -253,11 +223,10 @@ class Batcher(Generic[Request, Reply]):
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._ended = perf_counter()
-        if self._pending and self._alarm is None:
-            if self._ended - self._refused < OVERLOAD_S:
-                self._take_over(self._ended)
-            else:
-                self._flush()
+        if self._pending and self._complete(self._ended):
+            self._flush()
+        elif self._pending and not self._running:
+            self._gather(self._ended)
 
     async def _finish(self, batch: list[Job[Request, Reply]]) -> None:
         """Runs a batch; nobody is left waiting, whatever happens."""

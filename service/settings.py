@@ -33,7 +33,7 @@ class SettingsError(InputError):
 class BatchSettings:
     """How requests of several users become one computation. Environment: QUICKSTUDY_BATCH_*."""
 
-    window_s: float = 0.008
+    window_s: float = 0.004
     """Longest wait for company, seconds, used in full only while the process is saturated; an idle one never waits."""
     max_users: int = 64
     """Most requests in one batch."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 
-def varint(n: int) -> bytes:
-    """A non-negative integer in base 128, least significant digit first."""
-    if n < 0x80:
-        return bytes((n,))
-    if n < 0x4000:
-        return bytes((n & 0x7F | 0x80, n >> 7))
+def _digits(n: int) -> bytes:
     out = bytearray()
     while n > 0x7F:
         out.append(n & 0x7F | 0x80)
         n >>= 7
     out.append(n)
     return bytes(out)
+
+
+_SHORT = tuple(map(_digits, range(4_096)))
+"""The lengths of nearly everything."""
+
+
+def varint(n: int) -> bytes:
+    """A non-negative integer in base 128, least significant digit first."""
+    return _SHORT[n] if n < len(_SHORT) else _digits(n)

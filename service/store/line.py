@@ -2,7 +2,7 @@
 
 A pool hands each command a connection of its own, and does retries, health and telemetry around it; that costs the
 event loop several times what the command does, and a read is on the way of every reply. The connection itself, with its
-TLS, its credentials and its parser, is redis-py's.
+TLS and its credentials, is redis-py's; commands and replies are packed and parsed by hiredis.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as LostError
 
 SILENT_S = 0.5
 """Seconds without an answer after which the next command takes a new connection: this one may lead nowhere."""
-Command = Sequence[str | bytes | int | float]
+Command = tuple[str | bytes | int | float, ...]
 
 
 class Line:
@@ -108,7 +109,8 @@ class _Wire:
         now = perf_counter()
         sent = [_Sent(self._loop.create_future(), now) for _ in commands]
         self._sent.extend(sent)
-        packed = self._connection.pack_commands(commands)
+        # its stub tells of tuples of one
+        packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
         await self._connection.send_packed_command(packed, check_health=False)
         return [each.reply for each in sent]
 

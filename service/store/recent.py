@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import monotonic
-from typing import NamedTuple
 
 OVERHEAD = 400
 """Bytes that an entry takes beside what is remembered."""
 
 
-class Entry(NamedTuple):
+@dataclass(slots=True)
+class Entry:
     """What is known of one user: stored history, copy and attributes, and when the store told, in seconds."""
 
     history: bytes | None
     copy: bytes | None
     attributes: bytes | None
     told: float
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about, but for the name."""
+        return OVERHEAD + len(self.history or b"") + len(self.copy or b"") + len(self.attributes or b"")
 
 
 class Recent:
@@ -60,13 +66,15 @@ class Recent:
         users = self._users
         for user, history, copy, attributes in found:
             known = users.get(user)
-            if known is not None:
-                if known[3] > asked:
-                    continue
-                users.move_to_end(user)
-            elif not history and not attributes:
-                continue
-            self._put(user, known, Entry(history, copy, attributes, asked))
+            if known is None:
+                if history or attributes:
+                    self._put(user, Entry(history, copy, attributes, asked))
+            elif known.told <= asked:
+                if known.history == history and known.copy == copy and known.attributes == attributes:
+                    known.told = asked
+                    users.move_to_end(user)
+                else:
+                    self._put(user, Entry(history, copy, attributes, asked))
         self._trim(asked)
 
     def wrote(self, user: str, *, history: bytes | None = None, attributes: bytes | None = None) -> None:
@@ -75,14 +83,14 @@ class Recent:
             return
         history = known.history if history is None else history
         attributes = known.attributes if attributes is None else attributes
-        self._users.move_to_end(user)
-        self._put(user, known, Entry(history, known.copy, attributes, self.now()))
+        self._put(user, Entry(history, known.copy, attributes, self.now()))
 
     def made(self, user: str, header: bytes, copy: bytes) -> None:
         """Takes in a copy that was made from the history with this header."""
         known = self._users.get(user)
         if known is not None and known.history is not None and known.history.startswith(header):
-            self._put(user, known, known._replace(copy=copy))
+            self._bytes += len(copy) - len(known.copy or b"")
+            known.copy = copy
 
     def forget(self, user: str) -> None:
         """Forgets a user, and does not listen to reads that may still tell of them."""
@@ -98,17 +106,16 @@ class Recent:
         """Whether a user is remembered."""
         return user in self._users
 
-    def _put(self, user: str, known: Entry | None, entry: Entry) -> None:
-        """Remembers a user in the place of what is `known`; somebody of whom nothing is kept is not worth a place."""
-        if not entry[0] and not entry[2]:
-            self._drop(user)
-            return
-        self._users[user] = entry
-        self._bytes += _size(user, entry) - (0 if known is None else _size(user, known))
+    def _put(self, user: str, entry: Entry) -> None:
+        """Remembers a user as told of last; somebody of whom nothing is kept is not worth a place."""
+        self._drop(user)
+        if entry.history or entry.attributes:
+            self._users[user] = entry
+            self._bytes += entry.size + len(user)
 
     def _drop(self, user: str) -> None:
         if (known := self._users.pop(user, None)) is not None:
-            self._bytes -= _size(user, known)
+            self._bytes -= known.size + len(user)
 
     def _trim(self, now: float) -> None:
         while self._users:
@@ -116,8 +123,3 @@ class Recent:
             if self._bytes <= self._max_bytes and now - self._users[user].told <= self._max_age:
                 return
             self._drop(user)
-
-
-def _size(user: str, entry: Entry) -> int:
-    history, copy, attributes, _ = entry
-    return OVERHEAD + len(user) + len(history or b"") + len(copy or b"") + len(attributes or b"")

@@ -143,8 +143,8 @@ class Store:
         now = self._recent.now()
         for i, user in enumerate(users):
             if (found := self._recent.recall(user)) is not None:
-                kept.histories[i], kept.copies[i], kept.attributes[i], told = found
-                ages[i] = now - told
+                kept.histories[i], kept.copies[i], kept.attributes[i] = found.history, found.copy, found.attributes
+                ages[i] = now - found.told
         return kept, ages
 
     def made(self, copies: Sequence[FreshCopy]) -> None:

@@ -145,6 +145,27 @@ async def test_at_most_two_batches_run_at_once() -> None:
     assert batches == [["a"], ["b"], ["c", "d"]]
 
 
+async def test_a_few_calls_wait_for_the_many_of_a_batch_under_way() -> None:
+    """While a batch of eight runs, three more calls are no batch of their own; four are."""
+    gate, batches = asyncio.Event(), []
+
+    async def run(jobs: list[Job[str, str]]) -> None:
+        batches.append([job.request for job in jobs])
+        await gate.wait()
+        for job in jobs:
+            job.reply.set_result(job.request)
+
+    batcher = Batcher(run)
+    calls = [asyncio.ensure_future(batcher.submit(name, 1)) for name in "abcdefgh"]
+    for name in "ijkl":
+        await asyncio.sleep(0.01)
+        calls.append(asyncio.ensure_future(batcher.submit(name, 1)))
+        await asyncio.sleep(0.01)
+        assert ([list("abcdefgh")] if name < "l" else [list("abcdefgh"), list("ijkl")]) == batches
+    gate.set()
+    assert await asyncio.gather(*calls) == list("abcdefghijkl")
+
+
 async def test_under_overload_calls_are_taken_over_before_the_next_batch_is_cut() -> None:
     """After a refusal, calls that gRPC hands over one by one share a batch; without one the first goes alone."""
     batches: list[list[str]] = []
@@ -179,7 +200,7 @@ async def test_who_completes_the_company_is_not_kept_waiting(monkeypatch: pytest
     seen = Recorder()
     batcher = Batcher(seen.run)
     await asyncio.gather(*(batcher.submit(name, 1) for name in "abcdefgh"))
-    monkeypatch.setattr(batcher, "_wait", lambda now: 30.0)
+    monkeypatch.setattr(batcher._window, "wait", lambda now: 30.0)
     async with asyncio.timeout(5):
         await asyncio.gather(*(batcher.submit(name, 1) for name in "abcdefgh"))
     assert [list("abcdefgh")] * 2 == seen.batches
