@@ -118,7 +118,7 @@ class Acquaintances:
         fresh: list[FreshCopy] = []
         if new:
             everybody = len(new) == len(found)
-            keys, part = [keys[i] for i in new], Kept(*([each[i] for i in new] for each in kept))
+            keys, part = [keys[i] for i in new], kept.of(new)
             users = self.personaliser.users(part, context if everybody else context.map(lambda x: x[new]))
             for i, known in zip(new, self._known(users), strict=True):
                 found[i] = known

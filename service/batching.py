@@ -95,7 +95,8 @@ class Batcher(Generic[Request, Reply]):
         self._held = 0
         self._most = self._most_before = 0
         self._most_since = -math.inf
-        self._largest, self._took = 0, 0.0
+        self._latest: list[Job[Request, Reply]] = []
+        self._took = 0.0
         self._refused = -math.inf
         self._came = 0
         self._ended = -math.inf
@@ -201,7 +202,7 @@ class Batcher(Generic[Request, Reply]):
             self._alarm.cancel()
             self._alarm = None
         free = MAX_RUNNING - len(self._running)
-        if free <= 0 or (self._running and len(self._pending) < LEAST * self._largest):
+        if free <= 0 or (self._running and self._too_few()):
             return
         now = perf_counter()
         waiting = []
@@ -215,10 +216,14 @@ class Batcher(Generic[Request, Reply]):
         batches = self._cut(waiting)
         self._pending = [job for batch in batches[free:] for job in batch]
         for batch in batches[:free]:
-            self._largest = len(batch)
+            self._latest = batch
             task = asyncio.ensure_future(self._finish(batch))
             self._running.add(task)
             task.add_done_callback(self._done)
+
+    def _too_few(self) -> bool:
+        """Whether what is waiting is no batch of its own yet: one that answers nobody yet is far larger."""
+        return len(self._pending) < LEAST * len(self._latest) and not any(job.reply.done() for job in self._latest)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

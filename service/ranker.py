@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from service.acquaintances import Acquaintances, Known, portraits
 from service.batching import Job
 from service.context import Contexts
 from service.errors import InvalidFieldError, StoreUnavailableError
+from service.lanes import Lanes
 from service.logs import about
 from service.metrics import Metrics
 from service.replies import AdaptationEncoder, ItemEncoder, under
@@ -118,6 +120,11 @@ class Ranker:
         self._temperature[pb.MODE_EXPLORE] = policy.manifest.temperature or 1.0
 
     @property
+    def lanes(self) -> Lanes:
+        """Whom a batch answers first."""
+        return self._users.personaliser.lanes
+
+    @property
     def packing(self) -> Packing:
         """How the copies of this version are stored."""
         return self._users.personaliser.packing
@@ -146,10 +153,16 @@ class Ranker:
             away = error.reason
             kept, ages = self._store.recall(keys)
         started = perf_counter()
-        if names:
-            self._compute_once(jobs, kept, ages, away, dict(zip(names, decided, strict=False)))
-        else:
-            self._compute(jobs, kept, ages, away)
+        named = dict(zip(names, decided, strict=False)) if names else None
+        parts = self.lanes.parts(kept)
+        for part in parts:
+            if part is not parts[0]:
+                await asyncio.sleep(0)  # who has come meanwhile comes first
+            if len(parts) == 1:
+                self._compute_once(jobs, kept, ages, away, named)
+            else:
+                some = [jobs[i] for i in part]
+                self._compute_once(some, kept.of(part), [ages[i] for i in part], away, named)
         ended = perf_counter()
         self._metrics.rank_seconds.observe(ended - started)
         if self._traces is not None:
@@ -185,13 +198,16 @@ class Ranker:
         kept: Kept,
         ages: list[float | None],
         why: str,
-        decided: Mapping[Name, bytes | None],
+        decided: Mapping[Name, bytes | None] | None,
     ) -> None:
-        """As `_compute`, where some jobs have names: each of these is decided once, for equal names together too.
+        """As `_compute`, and a job that has a name is decided once, for equal names together too.
 
         Args:
-            decided: what the store keeps of their users' decisions; empty where it was not read.
+            decided: what the store keeps of their users' decisions, if it was read; None: no job has a name.
         """
+        if decided is None:
+            self._compute(jobs, kept, ages, why)
+            return
         waiting = list(range(len(jobs)))
         while waiting:
             now: dict[Name | int, int] = {}
@@ -201,8 +217,7 @@ class Ranker:
                     now.setdefault(i if name is None else name, i)
             some = list(now.values())
             if some:
-                part = Kept(*([each[i] for i in some] for each in kept))
-                self._compute([jobs[i] for i in some], part, [ages[i] for i in some], why)
+                self._compute([jobs[i] for i in some], kept.of(some), [ages[i] for i in some], why)
             waiting = [i for i in waiting if i not in some and not jobs[i].reply.done()]
 
     def _repeat(self, job: RecommendJob, name: Name, kept: bytes | None) -> bool:
@@ -233,7 +248,7 @@ class Ranker:
         except Exception as error:
             if len(jobs) > 1:
                 for i, job in enumerate(jobs):
-                    self._compute([job], Kept(*(each[i : i + 1] for each in kept)), ages[i : i + 1], why)
+                    self._compute([job], kept.of([i]), ages[i : i + 1], why)
             elif not jobs[0].reply.done():
                 query = jobs[0].request
                 told = about(decision_id=query.decision_id, user=query.user, tenant=query.tenant)

@@ -16,6 +16,7 @@ from meta.policy import Policy
 from meta.types import Adaptation, Context, Events, FloatArray, IntArray
 from protos.quickstudy.v1 import recommender_pb2 as pb
 from service.access.tenants import UserKey
+from service.lanes import Lanes
 from service.metrics import Metrics
 from service.store import FreshCopy, Kept, copies, history
 
@@ -62,6 +63,7 @@ class Personaliser:
 
     def __init__(self, policy: Policy, metrics: Metrics) -> None:
         self._policy = policy
+        self.lanes = Lanes(policy)
         self.packing = copies.Packing(policy)
         self._seconds = metrics.adaptation_seconds
         self._before, self._after = (metrics.adaptation_loss.labels(moment) for moment in ("before", "after"))
@@ -85,7 +87,9 @@ class Personaliser:
             started = perf_counter()
             adapted = self._renew(state.events, context.attributes, values, found, stale)
             fresh = stale[adapted.verdict[stale] != FAILED]
-            self._seconds.observe(perf_counter() - started)
+            took = perf_counter() - started
+            self._seconds.observe(took)
+            self.lanes.adapted(int(stale.size) * state.events.item.shape[1], took)
         if hits := int(np.count_nonzero(found.current)):
             self._made["cached"].inc(hits)
         accepted = adapted.verdict == gate.ACCEPTED

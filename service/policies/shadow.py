@@ -65,8 +65,7 @@ class Shadow:
             if job.reply.cancelled() or not job.reply.done() or job.reply.exception() is not None:
                 continue
             if len(self._waiting) < WAITING:
-                alone = Kept(*(each[i : i + 1] for each in kept))
-                self._waiting.append(_Asked(ranker, job.request, alone, now_ms, since))
+                self._waiting.append(_Asked(ranker, job.request, kept.of([i]), now_ms, since))
             else:
                 self._done["dropped"].inc()
         self._wake.set()

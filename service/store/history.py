@@ -61,6 +61,11 @@ class Histories:
     mark: npt.NDArray[np.uint64]
 
 
+def length(value: bytes) -> int:
+    """How many records a stored history has."""
+    return max(0, len(value) - HEADER) // RECORD.itemsize
+
+
 def records(value: bytes | None) -> npt.NDArray[Any]:
     """The records [T] of one stored history."""
     return np.frombuffer(value, RECORD, offset=HEADER) if value and _whole(value) else np.zeros(0, RECORD)

@@ -30,6 +30,10 @@ class Kept(NamedTuple):
         """Of users of whom nothing is kept."""
         return cls([None] * users, [None] * users, [None] * users)
 
+    def of(self, some: Sequence[int]) -> Kept:
+        """Of some of the users, by their places."""
+        return Kept(*([each[i] for i in some] for each in self))
+
 
 class FreshCopy(NamedTuple):
     """A copy to be kept: whose, made from which state of the history (its header), and the stored bytes."""
