@@ -29,7 +29,8 @@ from service.store import Store
 from service.trend import Trend
 
 SHARE = 20
-"""The task waits so many times as long as a round of it took: it never takes more than a twentieth of the process."""
+"""The task waits so many times as long as each piece of a round took: it never takes more than a twentieth of the
+process, nor several pieces in a row, for which callers would wait."""
 _LOG = logging.getLogger("quickstudy")
 
 
@@ -52,7 +53,7 @@ class Popularity:
     ) -> None:
         self._store = store
         self._metrics = metrics
-        self._rounds = Rounds(self._round, "popularity", refresh_s, "popularity stays as it was", SHARE)
+        self._rounds = Rounds(self._round, "popularity", refresh_s, "popularity stays as it was")
         self._tenants = frozenset(tenants)
         self._trends: list[Trend] = []
         self._decays: frozenset[Decay] = frozenset()
@@ -104,7 +105,7 @@ class Popularity:
         try:
             await self._write()
             for trend in self._trends:
-                await self._renew(trend)
+                await self._renew(trend, SHARE)
         except Exception:
             self._metrics.popularity_errors.inc()
             raise
@@ -126,19 +127,26 @@ class Popularity:
             raise
         self._metrics.likes.labels("counted").inc(likes)
 
-    async def _renew(self, trend: Trend) -> None:
+    async def _renew(self, trend: Trend, rest: float = 0.0) -> None:
+        """Reads all counts of a trend, with a pause after each piece, so many times as long as the piece took."""
         if not trend.decays:
             return
         for tenant in list(trend.terms):
-            trend.terms[tenant] = await self._term(trend, tenant, time.time_ns() // 1_000_000)
+            trend.terms[tenant] = await self._term(trend, tenant, time.time_ns() // 1_000_000, rest)
         self._read_at = time.monotonic()
 
-    async def _term(self, trend: Trend, tenant: str, now_ms: int) -> FloatArray:
+    async def _term(self, trend: Trend, tenant: str, now_ms: int, rest: float) -> FloatArray:
         catalogue = trend.policy.catalogue
         counts = np.zeros((len(trend.decays), len(catalogue)))
         for row, decay in zip(counts, trend.decays, strict=True):
             for name, divisor in decay.readable(now_ms).items():
-                _place(row, catalogue, await self._store.counts(key(tenant, name)), divisor)
+                counted = np.zeros(len(catalogue))
+                async for piece in self._store.counts(key(tenant, name)):
+                    started = time.perf_counter()
+                    _place(counted, catalogue, piece)
+                    if rest:
+                        await self._rounds.pause(rest * (time.perf_counter() - started))
+                row += counted / divisor
         return trend.policy.popularity(counts, now_ms)
 
     def _follow(self, trends: list[Trend]) -> None:
@@ -146,10 +154,9 @@ class Popularity:
         self._decays = frozenset(decay for trend in trends for decay in trend.decays)
 
 
-def _place(row: FloatArray, catalogue: Catalogue, found: Mapping[bytes, bytes], divisor: float) -> None:
-    """Adds the counts of items that the catalogue knows to a row [N]."""
+def _place(counted: FloatArray, catalogue: Catalogue, found: Mapping[bytes, bytes]) -> None:
+    """Puts the counts of items that the catalogue knows into their places of [N]."""
     sound = {item: value for item, value in found.items() if len(item) == 8}
-    hashes = np.frombuffer(b"".join(sound), "<u8")
-    at = catalogue.rows_of_hashes(hashes)
-    values = np.fromiter(map(float, sound.values()), np.float64, len(sound)) / divisor
-    row[at[at >= 0]] += values[at >= 0]
+    at = catalogue.rows_of_hashes(np.frombuffer(b"".join(sound), "<u8"))
+    values = np.fromiter(map(float, sound.values()), np.float64, len(sound))
+    counted[at[at >= 0]] = values[at >= 0]

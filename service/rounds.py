@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -21,17 +20,13 @@ class Rounds:
         name: of the task.
         every_s: seconds between two rounds, at least.
         without: what the log says of rounds without the store.
-        rest: shortest pause between two rounds, in times of the round before.
     """
 
-    def __init__(
-        self, do: Callable[[], Awaitable[None]], name: str, every_s: float, without: str, rest: float = 0.0
-    ) -> None:
+    def __init__(self, do: Callable[[], Awaitable[None]], name: str, every_s: float, without: str) -> None:
         self._do = do
         self._name = name
         self._every = every_s
         self._without = without
-        self._rest = rest
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -45,10 +40,14 @@ class Rounds:
         if self._task is not None:
             await self._task
 
+    async def pause(self, seconds: float) -> None:
+        """Lets others work, unless it is being closed: then a round has to come to its end."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+
     async def _run(self) -> None:
         away = False
         while not self._closing.is_set():
-            started = time.monotonic()
             try:
                 await self._do()
                 away = False
@@ -58,6 +57,4 @@ class Rounds:
                 away = True
             except Exception:
                 _LOG.exception("a round of %s failed and is done again", self._name)
-            pause = max(self._every, self._rest * (time.monotonic() - started))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), pause)
+            await self.pause(self._every)

@@ -25,6 +25,11 @@ def event_times(value: bytes | None) -> list[int]:
     return times
 
 
+async def counts(store: Store, key: str) -> dict[bytes, float]:
+    """The counts of items under a key."""
+    return {item: float(n) async for piece in store.counts(key) for item, n in piece.items()}
+
+
 def append_by_the_book(kept: list[tuple[int, str]], new: list[tuple[int, str]]) -> str:
     """What appending (time, event) to a history in time order must do, in the plainest words; returns the results."""
     results, seen = "", {event for _, event in kept}
@@ -189,11 +194,11 @@ class StoreContract:
         """What several callers add under a key is summed by item; keys are apart, and an unknown one is empty."""
         added = {"a": (60, {b"x": 1.5, b"y": 2.0**60}), "b": (0, {b"x": 1.0})}
         await asyncio.gather(*(store.count(added) for _ in range(4)))
-        found = [{item: float(n) for item, n in (await store.counts(key)).items()} for key in ("a", "b", "c")]
+        found = [await counts(store, key) for key in ("a", "b", "c")]
         assert found == [{b"x": 6.0, b"y": 2.0**62}, {b"x": 4.0}, {}]
 
     async def test_many_counts_are_read_whole(self, store: Store) -> None:
         """More items than are read at a time all come back."""
         many = {n.to_bytes(8, "little"): float(n) for n in range(5 * PIECE)}
         await store.count({"many": (60, many)})
-        assert {item: float(n) for item, n in (await store.counts("many")).items()} == many
+        assert many == await counts(store, "many")

@@ -226,24 +226,30 @@ class Store:
         async with self._watched("count", self._write_timeout):
             await self._run(calls)
 
-    async def counts(self, key: str) -> dict[bytes, bytes]:
-        """The counts of items under a key."""
-        return await self.scan("counts", self.key(key))
+    def counts(self, key: str) -> AsyncIterator[dict[bytes, bytes]]:
+        """The counts of items under a key, in pieces; one that changes meanwhile may come twice."""
+        return self.pieces("counts", self.key(key))
 
     def key(self, name: str) -> str:
         """A key of what is no single user's."""
         return f"{self._prefix}{name}"
 
     async def scan(self, operation: str, key: str) -> dict[bytes, bytes]:
-        """A whole hash, read in pieces so that nobody waits for all of it."""
+        """A whole hash."""
         found: dict[bytes, bytes] = {}
+        async for piece in self.pieces(operation, key):
+            found |= piece
+        return found
+
+    async def pieces(self, operation: str, key: str) -> AsyncIterator[dict[bytes, bytes]]:
+        """A whole hash, in pieces so that nobody waits for all of it."""
         cursor = 0
         while True:
             (answer,) = await self.ask(operation, ("HSCAN", key, cursor, "COUNT", PIECE))
             cursor, piece = answer
-            found |= piece
+            yield piece
             if not cursor:
-                return found
+                return
 
     async def ask(self, operation: str, *commands: tuple[Any, ...]) -> list[Any]:
         """The replies to commands, one by one."""
