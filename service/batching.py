@@ -38,6 +38,8 @@ MAX_RUNNING = 2
 """Batches under way at once: one computes while the other waits for the store. More would only slow every read down."""
 LEAST = 0.5
 """Size of the second of them, in times of the first: a few calls do not go ahead while many more are about to come."""
+LOOK_S = 0.001
+"""When it is looked again, seconds, whether the first has begun to answer: then a few calls may go."""
 
 
 @dataclass(slots=True, eq=False)
@@ -202,7 +204,10 @@ class Batcher(Generic[Request, Reply]):
             self._alarm.cancel()
             self._alarm = None
         free = MAX_RUNNING - len(self._running)
-        if free <= 0 or (self._running and self._too_few()):
+        if free <= 0:
+            return
+        if self._running and self._too_few():
+            self._alarm = asyncio.get_running_loop().call_later(LOOK_S, self._flush)
             return
         now = perf_counter()
         waiting = []

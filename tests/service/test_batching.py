@@ -123,47 +123,69 @@ async def test_nobody_is_left_waiting() -> None:
     assert [str(reply) for reply in forgot] == ["a", "the batch ended without a reply"]
 
 
+class Held(Recorder):
+    """Answers the first job of a batch at once if it is called "ready", the others once the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def run(self, jobs: list[Job[str, str]]) -> None:
+        """Answers a batch."""
+        self.batches.append([job.request for job in jobs])
+        await asyncio.sleep(0.02)
+        if jobs[0].request == "ready":
+            jobs[0].reply.set_result("ready")
+        await self.gate.wait()
+        for job in jobs:
+            if not job.reply.done():
+                job.reply.set_result(job.request)
+
+
 async def test_at_most_two_batches_run_at_once() -> None:
     """While two batches wait, later requests gather and then share one batch."""
-    gate, batches = asyncio.Event(), []
-
-    async def run(jobs: list[Job[str, str]]) -> None:
-        batches.append([job.request for job in jobs])
-        await gate.wait()
-        for job in jobs:
-            job.reply.set_result(job.request)
-
-    batcher = Batcher(run)
+    held = Held()
+    batcher = Batcher(held.run)
     calls = []
     for name in "abcd":
         calls.append(asyncio.ensure_future(batcher.submit(name, 1)))
         for _ in range(3):  # each in a turn of its own
             await asyncio.sleep(0)
-    assert batches == [["a"], ["b"]]
-    gate.set()
+    assert held.batches == [["a"], ["b"]]
+    held.gate.set()
     assert await asyncio.gather(*calls) == ["a", "b", "c", "d"]
-    assert batches == [["a"], ["b"], ["c", "d"]]
+    assert held.batches == [["a"], ["b"], ["c", "d"]]
 
 
 async def test_a_few_calls_wait_for_the_many_of_a_batch_under_way() -> None:
     """While a batch of eight runs, three more calls are no batch of their own; four are."""
-    gate, batches = asyncio.Event(), []
-
-    async def run(jobs: list[Job[str, str]]) -> None:
-        batches.append([job.request for job in jobs])
-        await gate.wait()
-        for job in jobs:
-            job.reply.set_result(job.request)
-
-    batcher = Batcher(run)
+    held = Held()
+    batcher = Batcher(held.run)
     calls = [asyncio.ensure_future(batcher.submit(name, 1)) for name in "abcdefgh"]
     for name in "ijkl":
         await asyncio.sleep(0.01)
         calls.append(asyncio.ensure_future(batcher.submit(name, 1)))
         await asyncio.sleep(0.01)
-        assert ([list("abcdefgh")] if name < "l" else [list("abcdefgh"), list("ijkl")]) == batches
-    gate.set()
+        assert ([list("abcdefgh")] if name < "l" else [list("abcdefgh"), list("ijkl")]) == held.batches
+    held.gate.set()
     assert await asyncio.gather(*calls) == list("abcdefghijkl")
+
+
+async def test_a_lone_call_does_not_wait_for_a_batch_that_has_begun_to_answer() -> None:
+    """It came before the first reply, was too few then, and starts without another call to remind of it."""
+    held = Held()
+    batcher = Batcher(held.run)
+    calls = [asyncio.ensure_future(batcher.submit(name, 1)) for name in ("ready", *"bcdefgh")]
+    await asyncio.sleep(0.005)
+    calls.append(asyncio.ensure_future(batcher.submit("lone", 1)))
+    await asyncio.sleep(0.005)
+    assert len(held.batches) == 1
+    async with asyncio.timeout(5):
+        while len(held.batches) < 2:
+            await asyncio.sleep(0.001)
+    assert (held.batches[1], held.gate.is_set()) == (["lone"], False)
+    held.gate.set()
+    await asyncio.gather(*calls)
 
 
 async def test_under_overload_calls_are_taken_over_before_the_next_batch_is_cut() -> None:
